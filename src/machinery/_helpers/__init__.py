@@ -1,0 +1,1 @@
+"""What stands behind `machinery.helpers`, one idea per module."""

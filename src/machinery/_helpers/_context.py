@@ -1,0 +1,134 @@
+import asyncio
+import dataclasses
+import warnings
+from collections.abc import Generator
+from types import TracebackType
+from typing import Self
+
+from machinery._helpers import _protocols as protocols
+
+
+class CTX:
+    """A named lifetime on an event loop: it ends once, and its children end with it.
+
+    The members are described at `machinery.helpers.protocols.CTX`.
+
+    >>> import asyncio, logging
+    >>> from machinery import helpers as hp
+    >>> async def main() -> None:
+    ...     with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
+    ...         child = ctx.child(name="reader")
+    ...         print(child)
+    ...     print(child)
+    >>> asyncio.run(main())
+    <CTX 'app::reader': pending>
+    <CTX 'app::reader': cancelled>
+    """
+
+    def __init__(self, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop) -> None:
+        self.name = name
+        self.log = log
+        self.loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+        self._parent: CTX | None = None
+        self._children: dict[CTX, None] = {}  # a set that remembers the order
+
+    @classmethod
+    def beginning(cls, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop | None = None) -> Self:
+        """Make a context that has no parent.
+
+        `loop` is by default the running loop or, when none runs, the current one.
+        Raises `RuntimeError` when there is neither (before Python 3.12, asyncio may make one instead).
+        """
+        return cls(name=name, log=log, loop=_current_loop() if loop is None else loop)
+
+    def __repr__(self) -> str:
+        if not self.done():
+            state = "pending"
+        elif self.cancelled():
+            state = "cancelled"
+        else:
+            state = repr(self.exception())
+        return f"<CTX {self.name!r}: {state}>"
+
+    def child(self, *, name: str, prefix: str = "", log: protocols.Logger | None = None) -> "CTX":
+        full_name = "::".join(part for part in (self.name, prefix, name) if part)
+        child = CTX(name=full_name, log=self.log if log is None else log, loop=self.loop)
+        if self.done():
+            child.cancel()
+        else:
+            child._parent = self
+            self._children[child] = None
+        return child
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def cancelled(self) -> bool:
+        return self._future.cancelled()
+
+    def exception(self) -> BaseException | None:
+        return self._future.exception()
+
+    def result(self) -> None:
+        return self._future.result()
+
+    def cancel(self) -> bool:
+        was_pending = self._future.cancel()
+        self._end_family()
+        return was_pending
+
+    def set_exception(self, exc: BaseException) -> None:
+        self._future.set_exception(exc)
+        self._future.exception()  # counts as read, so asyncio warns nobody about it
+        self._end_family()
+
+    def _end_family(self) -> None:
+        if self._parent is not None:
+            self._parent._children.pop(self, None)
+            self._parent = None
+        for child in list(self._children):
+            child.cancel()
+
+    def add_done_callback(self, cb: protocols.FutureCallback[None]) -> protocols.FutureCallback[None]:
+        self._future.add_done_callback(_Notify(self, cb))
+        return cb
+
+    def remove_done_callback(self, cb: protocols.FutureCallback[None]) -> int:
+        return self._future.remove_done_callback(_Notify(self, cb))
+
+    def __await__(self) -> Generator[None, None, None]:
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(f"{self!r} lives on {self.loop!r}: await it in a task of that loop")
+        # Awaiting the future itself would let one cancelled waiter cancel it for all.
+        yield from asyncio.wait([self._future]).__await__()
+        self.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Notify:
+    """Call back with the context in place of its future; equal for equal callbacks, so it can be removed."""
+
+    ctx: CTX
+    callback: protocols.FutureCallback[None]
+
+    def __call__(self, _: asyncio.Future[None]) -> None:
+        self.callback(self.ctx)
+
+
+def _current_loop() -> asyncio.AbstractEventLoop:
+    with warnings.catch_warnings():
+        # Python 3.12 and 3.13 warn and then make a loop that nobody runs.
+        warnings.simplefilter("error", DeprecationWarning)
+        try:
+            return asyncio.get_event_loop()
+        except (DeprecationWarning, RuntimeError):
+            raise RuntimeError("no event loop is running or set: pass loop=, or begin in async code") from None

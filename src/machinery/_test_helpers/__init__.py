@@ -1,0 +1,1 @@
+"""What stands behind :mod:`machinery.test_helpers`."""

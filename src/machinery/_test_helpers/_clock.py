@@ -1,0 +1,130 @@
+"""The arithmetic of virtual time: whole ticks, exact, and knowing nothing of any event loop."""
+
+import math
+from decimal import Decimal
+from numbers import Real
+
+NEVER = math.inf
+
+
+class Clock:
+    """A clock that stands on whole ticks and reads as a person would write it.
+
+    A moment is counted in ticks since the start: an ``int`` on a tick, a ``float`` for a deadline between two.
+    Times are computed from that count with integers alone, so that nothing drifts however often the clock moves.
+    """
+
+    __slots__ = ("_precision", "_scale", "_start", "_step", "now", "tick")
+
+    def __init__(self, *, start_time: float, precision: float) -> None:
+        start = finite("start_time", start_time)
+        self._precision = finite("precision", precision)
+        if self._precision <= 0:
+            raise ValueError(f"precision must be greater than 0 seconds, got {precision!r}")
+        if self._precision < math.ulp(start):
+            raise ValueError(
+                f"precision of {precision!r} seconds is too fine for start_time {start_time!r}:"
+                f" floats there are {math.ulp(start)!r} seconds apart; use a coarser precision or an earlier start_time"
+            )
+
+        start_parts, start_scale = Decimal(repr(start)).as_integer_ratio()
+        step_parts, step_scale = Decimal(repr(self._precision)).as_integer_ratio()
+        self._scale = math.lcm(start_scale, step_scale)
+        self._start = start_parts * (self._scale // start_scale)
+        self._step = step_parts * (self._scale // step_scale)
+        self.move_to(0)
+
+    def move_to(self, tick: int) -> None:
+        """Stand on this tick."""
+        self.tick = tick
+        self.now = self.time_at(tick)
+
+    def now_ns(self) -> int:
+        """Return the current time in whole nanoseconds."""
+        return (self._start + self.tick * self._step) * 1_000_000_000 // self._scale
+
+    def time_at(self, tick: int) -> float:
+        """Return the time of a tick, in seconds, as the float nearest to the exact decimal."""
+        return (self._start + tick * self._step) / self._scale
+
+    def later(self, delay: float) -> tuple[float, float]:
+        """Return the moment that lies ``delay`` seconds from now, and its time in seconds."""
+        ticks = self._count(delay, 0.0)
+        if type(ticks) is int:
+            moment = self.tick + ticks
+            try:
+                return moment, self.time_at(moment)
+            except OverflowError:
+                return NEVER, NEVER
+        if math.isinf(ticks):
+            return ticks, ticks
+        return self._between(ticks), float(Decimal(repr(self.now)) + Decimal(repr(float(delay))))
+
+    def at(self, when: float) -> float:
+        """Return the moment of a time in seconds."""
+        ticks = self._count(when - self.now, abs(when) / self._precision)
+        return self.tick + ticks if type(ticks) is int else self._between(ticks)
+
+    def _between(self, ticks: float) -> float:
+        moment = self.tick + ticks
+        return moment if ticks < 0 or moment > self.tick else self.tick + 1
+
+    def _count(self, delay: float, magnitude: float) -> float:
+        """Return how many ticks a delay is: an ``int`` where it is a whole number of them but for float noise.
+
+        ``magnitude`` is that of the time, in ticks, which the delay was computed from: its rounding is noise as well.
+
+        A delay above zero is never counted as none: code that sleeps for what is missing to its deadline would find the
+        clock where it was, and sleep again for ever (python/cpython#116342).
+        """
+        ticks = delay / self._precision
+        if not -NEVER < ticks < NEVER:
+            if ticks != ticks:
+                raise ValueError("a delay or time must be a number of seconds, got nan")
+            return ticks
+        if delay <= 0:
+            return ticks or 0
+        whole = round(ticks)
+        gap = abs(ticks - whole)
+        if gap <= 1e-10 or gap <= _noise(ticks, magnitude):
+            return whole or 1
+        return ticks
+
+
+def due(moment: float) -> float:
+    """Return the first tick on which a deadline at this moment has come."""
+    return math.ceil(moment) if math.isfinite(moment) else moment
+
+
+def finite(name: str, value: object) -> float:
+    """Return an argument as a float; raise ``TypeError`` or ``ValueError`` unless it is a finite number."""
+    number = _seconds(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number of seconds, got {value!r}")
+    return number
+
+
+def not_negative(name: str, value: object) -> float:
+    """Return an argument as a float; raise ``TypeError`` or ``ValueError`` unless it is a number from 0 to infinity."""
+    number = _seconds(name, value)
+    if not number >= 0:
+        raise ValueError(f"{name} must be 0 seconds or more, got {value!r}")
+    return number
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return NEVER
+
+
+def _noise(ticks: float, magnitude: float) -> float:
+    """Return how far from a whole number of ticks a float can be by rounding alone.
+
+    The first part covers sums of some ten thousand floats and stays far below a tick, the second the conversion of one
+    very long time.
+    """
+    return min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + magnitude)

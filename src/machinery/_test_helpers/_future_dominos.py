@@ -1,0 +1,373 @@
+"""Dominos: futures that fall one after the other, so that concurrent code runs in the order that the test says."""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import math
+import operator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from typing import NamedTuple, Protocol
+
+from machinery._test_helpers._seam import Seam, running_loop
+from machinery.helpers.protocols import FutureCallback, FutureStatus, Logger
+
+logger = logging.getLogger("machinery.test_helpers")
+
+
+class Domino(Protocol):
+    """One of the futures of a :class:`FutureDominos`."""
+
+    def __await__(self) -> Generator[None]:
+        """Wait for the domino to be knocked over.
+
+        A waiter that is cancelled or times out leaves the domino as it was.
+
+        :return: ``None``.
+        :raises BaseException: what the domino was given with ``set_exception``.
+        :raises asyncio.CancelledError: if the domino was cancelled.
+        """
+        ...
+
+    def add_done_callback(self, cb: Callable[[FutureStatus[None]], None]) -> FutureCallback[None]:
+        """Call ``cb`` with the domino soon after it has been knocked over, and return ``cb``.
+
+        This counts as awaiting the domino.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Knock the domino over as cancelled: awaiting it raises ``asyncio.CancelledError``."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Return whether the domino was cancelled."""
+        ...
+
+    def done(self) -> bool:
+        """Return whether the domino has been knocked over."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Return the exception that the domino was given, if any.
+
+        :raises asyncio.InvalidStateError: if the domino still stands.
+        :raises asyncio.CancelledError: if the domino was cancelled.
+        """
+        ...
+
+    def result(self) -> None:
+        """Return ``None``, or raise what awaiting the domino would raise.
+
+        :raises asyncio.InvalidStateError: if the domino still stands.
+        """
+        ...
+
+    def set_exception(self, exc: BaseException) -> None:
+        """Knock the domino over by hand, so that awaiting it raises ``exc``.
+
+        :raises asyncio.InvalidStateError: if the domino has been knocked over already.
+        """
+        ...
+
+    def set_result(self, value: None) -> None:
+        """Knock the domino over by hand.
+
+        :raises asyncio.InvalidStateError: if the domino has been knocked over already.
+        """
+        ...
+
+
+class FutureDominos(Protocol):
+    """A row of dominos, each of which falls once every earlier one has fallen and been awaited."""
+
+    def __getitem__(self, num: int) -> Domino:
+        """Get a domino; it falls no earlier than this.
+
+        :param num: from 1 to the number of dominos.
+        :raises IndexError: if there is no such domino.
+        :raises TypeError: if ``num`` is not an integer.
+        """
+        ...
+
+    def begin(self) -> None:
+        """Let the dominos begin to fall; calling it again does nothing."""
+        ...
+
+    @property
+    def started(self) -> asyncio.Event:
+        """Set once the dominos have begun."""
+        ...
+
+    @property
+    def finished(self) -> asyncio.Event:
+        """Set once all the dominos have been knocked over and what they woke has run."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def future_dominos(
+    *, expected: int, loop: asyncio.AbstractEventLoop | None = None, log: Logger | None = None, name: str = ""
+) -> AsyncGenerator[FutureDominos]:
+    """Set up a row of dominos, so that concurrent code runs in exactly the order of their numbers.
+
+    A domino falls once ``begin()`` has been called, it has been asked for with ``futs[num]``, every earlier one has
+    fallen and been awaited, and whatever the earlier one woke has run until nothing is left to run.
+
+    .. code-block:: python
+
+        import asyncio
+
+        from machinery import test_helpers as thp
+
+
+        async def test_two_tasks_take_turns():
+            async with thp.future_dominos(expected=3) as futs:
+                called = []
+
+                async def even():
+                    await futs[2]
+                    called.append(2)
+
+                async def odd():
+                    await futs[1]
+                    called.append(1)
+                    await futs[3]
+                    called.append(3)
+
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(even())
+                    tasks.create_task(odd())
+                    futs.begin()
+
+                assert called == [1, 2, 3]
+
+    :param expected: how many dominos there are, 0 or more.
+    :param loop: the running loop, or ``None`` for the same.
+    :param log: gets a line at level INFO when a domino is retrieved and when it falls;
+        ``None`` is the logger ``machinery.test_helpers``.
+    :param name: appears in logs, reprs and reports.
+    :return: an async context manager that gives a :class:`FutureDominos`.
+    :raises AssertionError: on leaving without an exception, if a domino was not asked for or has not fallen.
+    :raises ValueError: on entering, if ``expected`` is negative or ``loop`` is not the running one.
+    :raises TypeError: on entering, if an argument is of the wrong type.
+    :raises RuntimeError: on entering, if the running loop is of a kind that does not tell when it is idle.
+    """
+    __tracebackhide__ = True
+    row = Row(running_loop(loop), _whole(expected), logger if log is None else log, name)
+    seam = Seam.join(row.loop, row)
+    try:
+        yield row
+        row.check()
+    finally:
+        seam.leave(row)
+        row.close()
+
+
+class Row:
+    """The dominos, and which of them is next to fall."""
+
+    rank = 1
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expected: int, log: Logger, name: str) -> None:
+        self.loop = loop
+        self._expected = expected
+        self._log = log
+        self._of_name = f" of {name!r}" if name else ""
+        self._dominos: dict[int, FallingDomino] = {}
+        self._next = 1
+        self._closed = False
+        self._started = asyncio.Event()
+        self._finished = asyncio.Event()
+
+    def __getitem__(self, num: int) -> Domino:
+        # The type is looked at first: 1.0 and True would find domino 1 as well.
+        domino = self._dominos.get(num) if type(num) is int else None
+        return self._retrieve(num) if domino is None else domino
+
+    def _retrieve(self, num: int) -> Domino:
+        if isinstance(num, bool) or not hasattr(num, "__index__"):
+            raise TypeError(f"dominos are numbered by integers {self._valid()}, got {num!r}")
+        num = operator.index(num)
+        if not 1 <= num <= self._expected:
+            raise IndexError(f"there is no domino {num}: the valid numbers are {self._valid()}")
+        domino = self._dominos.get(num)
+        if domino is None:
+            domino = self._dominos[num] = FallingDomino(self, num)
+            self._log.info("domino %s%s was retrieved", num, self._of_name)
+            if self._closed:
+                domino.cancel()
+        return domino
+
+    def _valid(self) -> str:
+        return f"from 1 to {self._expected}" if self._expected else "none, since expected is 0"
+
+    def begin(self) -> None:
+        self._started.set()
+
+    @property
+    def started(self) -> asyncio.Event:
+        return self._started
+
+    @property
+    def finished(self) -> asyncio.Event:
+        return self._finished
+
+    def at_rest(self, rested: float) -> float:
+        while (domino := self._dominos.get(self._next)) is not None:
+            if not domino.done():
+                if not self._started.is_set():
+                    return math.inf
+                domino.fall()
+                return 0
+            if self._next < self._expected and not domino.awaited:
+                return math.inf
+            self._next += 1
+        if self._next > self._expected and not self._finished.is_set():
+            self._finished.set()
+            return 0
+        return math.inf
+
+    def note_fallen(self, num: int) -> None:
+        self._log.info("domino %s%s has fallen", num, self._of_name)
+
+    def check(self) -> None:
+        """Raise unless every domino was asked for and has fallen."""
+        __tracebackhide__ = True
+        expected = range(1, self._expected + 1)
+        never = [num for num in expected if num not in self._dominos]
+        if never:
+            raise AssertionError(f"Not all the futures were accessed: {_set(never)}")
+        standing = [num for num in expected if not self._dominos[num].done()]
+        if standing:
+            raise AssertionError(f"Not all the futures were completed: {_set(standing)}")
+
+    def __repr__(self) -> str:
+        fallen = sum(domino.done() for domino in self._dominos.values())
+        return f"<dominos{self._of_name}: {fallen} of {self._expected} have fallen>"
+
+    def close(self) -> None:
+        """Leave nobody waiting for a domino that will not fall any more."""
+        self._closed = True
+        for domino in self._dominos.values():
+            domino.cancel()
+
+
+class Callback(NamedTuple):
+    """A done-callback and the context to call it in."""
+
+    function: Callable[[FutureStatus[None]], None]
+    context: contextvars.Context
+
+
+Waiter = asyncio.Future[None] | Callback
+
+
+class FallingDomino:
+    """A domino, and who waits for it in which order."""
+
+    def __init__(self, row: Row, num: int) -> None:
+        self._row = row
+        self._num = num
+        self._future: asyncio.Future[None] = row.loop.create_future()
+        self._waiters: list[Waiter] = []
+        self.awaited = False
+
+    def __await__(self) -> Generator[None]:
+        self.awaited = True
+        if self._future.done():
+            return self._future.__await__()
+        # Everybody waits for a future of their own: one who is cancelled cancels that, and not the domino.
+        waiter: asyncio.Future[None] = self._row.loop.create_future()
+        self._waiters.append(waiter)
+        return waiter.__await__()
+
+    def add_done_callback(
+        self, cb: Callable[[FutureStatus[None]], None], *, context: contextvars.Context | None = None
+    ) -> FutureCallback[None]:
+        self.awaited = True
+        callback = Callback(cb, contextvars.copy_context() if context is None else context)
+        if self._future.done():
+            self._tell(callback)
+        else:
+            self._waiters.append(callback)
+        return cb
+
+    def remove_done_callback(self, cb: Callable[[FutureStatus[None]], None]) -> int:
+        """Call ``cb`` no more, and return how many times it had been added; ``asyncio.wait`` asks for this."""
+        kept = [waiter for waiter in self._waiters if not (isinstance(waiter, Callback) and waiter.function == cb)]
+        removed = len(self._waiters) - len(kept)
+        self._waiters = kept
+        return removed
+
+    def cancel(self) -> None:
+        if self._future.cancel():
+            self._by_hand()
+
+    def set_exception(self, exc: BaseException) -> None:
+        self._future.set_exception(exc)
+        self._future.exception()
+        self._by_hand()
+
+    def set_result(self, value: None) -> None:
+        if value is not None:
+            raise TypeError(f"a domino carries no value, got {value!r}: pass None")
+        self._future.set_result(None)
+        self._by_hand()
+
+    def cancelled(self) -> bool:
+        return self._future.cancelled()
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def exception(self) -> BaseException | None:
+        return self._future.exception()
+
+    def result(self) -> None:
+        return self._future.result()
+
+    def __repr__(self) -> str:
+        return f"<domino {self._num}>"
+
+    def fall(self) -> None:
+        """Be knocked over by the one before."""
+        self._future.set_result(None)
+        self._wake()
+
+    def _by_hand(self) -> None:
+        # Who knocks a domino over by hand need not await it for the chain to go on.
+        self.awaited = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._row.note_fallen(self._num)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            self._tell(waiter)
+
+    def _tell(self, waiter: Waiter) -> None:
+        if isinstance(waiter, Callback):
+            self._row.loop.call_soon(waiter.function, self, context=waiter.context)
+        elif waiter.done():
+            pass
+        elif self._future.cancelled():
+            waiter.cancel()
+        elif (exception := self._future.exception()) is not None:
+            waiter.set_exception(exception)
+            # Reading it says that somebody knows of it, for the case that this waiter is cancelled before it wakes.
+            waiter.exception()
+        else:
+            waiter.set_result(None)
+
+
+def _whole(expected: object) -> int:
+    if isinstance(expected, bool) or not isinstance(expected, int):
+        raise TypeError(f"expected must be an int, the number of dominos, got {expected!r}")
+    if expected < 0:
+        raise ValueError(f"expected must be 0 or more, got {expected!r}")
+    return expected
+
+
+def _set(numbers: Iterable[int]) -> str:
+    return f"{{{', '.join(map(str, numbers))}}}"

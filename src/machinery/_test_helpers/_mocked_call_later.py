@@ -1,0 +1,322 @@
+"""Virtual time: hours pass for the code under test, and none for whoever waits for the test."""
+
+import asyncio
+import contextlib
+import contextvars
+import heapq
+import inspect
+import itertools
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Protocol
+
+from machinery._test_helpers import _time_module
+from machinery._test_helpers._clock import NEVER, Clock, due, finite, not_negative
+from machinery._test_helpers._real_work import PATIENCE, RealWork
+from machinery._test_helpers._seam import Seam, run_handle, running_loop
+from machinery._test_helpers._timers import Timer, Timers
+
+logger = logging.getLogger("machinery.test_helpers")
+_numbers = itertools.count()
+
+
+class Cancellable(Protocol):
+    """An object that can be cancelled."""
+
+    def cancel(self) -> None:
+        """Cancel it; what it stands for does not happen."""
+        ...
+
+
+class HasLoop(Protocol):
+    """What :func:`mocked_call_later` needs of a context: the loop that it belongs to."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        ...
+
+
+class MockedCallLater(Protocol):
+    """Virtual time, as :func:`mocked_call_later` gives it to the test."""
+
+    async def add(self, amount: float) -> None:
+        """Let an amount of virtual time pass, and everything happen that happens in it.
+
+        Afterwards the clock stands ``amount`` later, rounded up to a tick; all that was due by then has run, in order,
+        together with what it set off. While it runs, time does not move ahead of it.
+
+        :param amount: seconds, 0 or more; 0 runs what is due now.
+        :raises ValueError: if ``amount`` is negative, ``nan`` or infinite.
+        :raises RuntimeError: if the block has been left.
+        """
+        ...
+
+    @property
+    def called_times(self) -> list[float]:
+        """The virtual time, in seconds, of each callback that was called, in order; cancelled ones are absent."""
+        ...
+
+    @property
+    def pending(self) -> list[float]:
+        """The deadlines still to come, in seconds of virtual time, sorted."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def mocked_call_later(
+    *,
+    ctx: HasLoop | None = None,
+    precision: float = 0.1,
+    start_time: float = 0,
+    name: str = "",
+    autojump_threshold: float | None = None,
+    datetime: bool = False,
+) -> AsyncGenerator[MockedCallLater]:
+    """Run a block of asyncio code in virtual time, so that waiting for hours takes no time at all.
+
+    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock.
+    Whenever all tasks wait, it jumps to the next deadline; ``add`` moves it by hand.
+
+    .. code-block:: python
+
+        import asyncio
+        import time
+
+        from machinery import test_helpers as thp
+
+
+        async def test_an_hour_passes_at_once():
+            async with thp.mocked_call_later() as m:
+                await asyncio.sleep(3600)
+                assert time.time() == 3600
+                assert m.called_times == [3600]
+
+    :param ctx: anything with a ``loop``, which has to be the running one; ``None`` is the running loop.
+    :param precision: the length of a tick, in seconds; delays are rounded up to whole ticks.
+    :param start_time: what the clock shows at the beginning, in seconds.
+    :param name: appears in logs, reprs and reports.
+    :param autojump_threshold: for how many real seconds the loop has to be idle before the clock moves by itself,
+        whatever else is running; with 0 nothing holds the clock, with ``math.inf`` only ``add`` moves it.
+        ``None``: work in threads and processes that the loop knows of holds the clock while it runs, each piece for at
+        most 2 real seconds of an otherwise idle loop.
+    :param datetime: whether ``datetime.now()`` and all else that ``time-machine`` covers follow the clock; this needs
+        the extra ``machinery[datetime]``.
+    :return: an async context manager that gives a :class:`MockedCallLater`.
+    :raises ValueError: on entering, if ``ctx`` belongs to another loop, or ``precision`` or ``start_time`` is out of
+        range; ``precision`` also when it is too fine for floats near ``start_time``.
+    :raises ImportError: on entering, if ``datetime`` is asked for and ``time-machine`` is not installed.
+    :raises TypeError: on entering, if an argument is of the wrong type.
+    :raises RuntimeError: on entering, if the running loop is of a kind that does not tell when it is idle.
+    """
+    __tracebackhide__ = True
+    if ctx is not None and not hasattr(ctx, "loop"):
+        raise TypeError(f"ctx must have a loop, got {ctx!r}")
+    loop = running_loop(None if ctx is None else ctx.loop)
+    clock = Clock(start_time=start_time, precision=precision)
+    if autojump_threshold is not None:
+        autojump_threshold = not_negative("autojump_threshold", autojump_threshold)
+    virtual_time = VirtualTime(loop, clock, name, autojump_threshold)
+    with virtual_time.shown(datetime=datetime):
+        yield virtual_time
+
+
+class VirtualTime:
+    """A clock, the timers that wait for it, and the rule by which it moves."""
+
+    rank = 2
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, name: str, autojump_threshold: float | None
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._name = name
+        self._autojump_threshold = autojump_threshold
+        self._timers = Timers()
+        self._adds: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._called_times: list[float] = []
+        self._settling = NEVER
+        self._thread = threading.get_ident()
+        self._undo = contextlib.ExitStack()
+        self._left = False
+
+    @contextlib.contextmanager
+    def shown(self, *, datetime: bool) -> Iterator[None]:
+        """Let the loop and its thread live in this time."""
+        with self._undo:
+            self._seam = Seam.join(self._loop, self, first=True)
+            self._undo.callback(self._seam.leave, self)
+            self._work = RealWork(self._loop, self._seam)
+            layer = {
+                "time": self._seam.time_of(self._clock),
+                "call_later": self.call_later,
+                "call_at": self.call_at,
+                **self._work.layer,
+            }
+            self._undo.callback(self._seam.layers.remove, layer)
+            self._seam.layers.add(layer)
+            self._undo.callback(_time_module.hide, self._clock)
+            _time_module.show(self._clock, datetime=datetime)
+            virtual_start, real_start = self._clock.now, time.perf_counter()
+            try:
+                yield
+            finally:
+                self.close()
+                passed = {
+                    "virtual_seconds": self._clock.now - virtual_start,
+                    "real_seconds": time.perf_counter() - real_start,
+                }
+                logger.debug("%r: %s virtual seconds took %.6f real ones", self, *passed.values(), extra=passed)
+
+    # What the test holds.
+
+    async def add(self, amount: float) -> None:
+        not_negative("amount", finite("amount", amount))
+        if self._left:
+            raise RuntimeError(f"{self!r} has been left: its clock does not move any more")
+        target, _ = self._clock.later(amount)
+        if target == NEVER:
+            raise ValueError(f"amount must lead to a time that a float can tell, got {amount!r}")
+        reached = self._loop.create_future()
+        heapq.heappush(self._adds, (int(due(target)), next(_numbers), reached))
+        await reached
+
+    @property
+    def called_times(self) -> list[float]:
+        return self._called_times
+
+    @property
+    def pending(self) -> list[float]:
+        return [
+            self._clock.time_at(moment) if isinstance(moment, int) else timer.when()
+            for moment, timer in self._timers.waiting()
+        ]
+
+    def __repr__(self) -> str:
+        name = f" {self._name!r}" if self._name else ""
+        pending = self.pending
+        waiting = f"{len(pending)} pending, next at {pending[0]!r}" if pending else "nothing pending"
+        return f"<virtual time{name} at {self._clock.now!r}, {waiting}>"
+
+    # What the loop calls.
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        if _is_watchdog(callback):
+            return self._seam.real_call_later(delay, callback, *args, context=context)
+        try:
+            moment, when = self._clock.later(delay)
+        except TypeError:
+            raise TypeError(f"delay must be a number of seconds, got {delay!r}") from None
+        return self._set(moment, when, callback, args, context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        try:
+            moment = self._clock.at(when)
+        except TypeError:
+            raise TypeError(f"when must be a time in seconds, got {when!r}") from None
+        return self._set(moment, when, callback, args, context)
+
+    def _set(
+        self,
+        moment: float,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: contextvars.Context | None,
+    ) -> Timer:
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
+        if self._loop.get_debug():
+            self._check_as_in_debug_mode(callback)
+        timer = Timer(when, callback, args, self._loop, context)
+        if moment != NEVER:
+            self._timers.push(moment, timer)
+            if moment <= self._clock.tick:
+                self._seam.in_next_round(self._serve)
+        return timer
+
+    def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("timers can be set only from the thread of their loop: use loop.call_soon_threadsafe")
+        if inspect.iscoroutinefunction(callback):
+            raise TypeError(
+                f"callback must be a plain function, got the coroutine function {callback!r}: use loop.create_task"
+            )
+
+    # How time passes.
+
+    def at_rest(self, rested: float) -> float:
+        self._settling = NEVER
+        moment = self._timers.first()
+        tick, target = due(moment), self._next_target()
+        goal = min(tick, target)
+        if goal == NEVER:
+            return NEVER
+        if goal > self._clock.tick:
+            wait = self._wait_before_move(rested, by_itself=target == NEVER)
+            if wait > 0:
+                return wait
+            self._clock.move_to(int(goal))
+            _time_module.follow()
+        if tick <= target:
+            self._fire(moment)
+        else:
+            heapq.heappop(self._adds)[2].set_result(None)
+        return 0
+
+    def _wait_before_move(self, rested: float, *, by_itself: bool) -> float:
+        """Return for how many more real seconds the clock may not move, 0 or less for no longer."""
+        if self._autojump_threshold is not None:
+            return self._autojump_threshold - rested if by_itself else 0
+        wait = self._work.holds_for()
+        if wait <= 0 and (overtaken := self._work.overtake()):
+            logger.warning(
+                "%r moves on past real work that held it for %s real seconds: %s (see autojump_threshold)",
+                self,
+                PATIENCE,
+                ", ".join(overtaken),
+            )
+        return wait
+
+    def _next_target(self) -> float:
+        while self._adds and self._adds[0][2].done():
+            heapq.heappop(self._adds)
+        return self._adds[0][0] if self._adds else NEVER
+
+    def _serve(self) -> None:
+        """Call what was set for this very instant, unless what a different deadline woke is still running."""
+        moment = self._timers.first()
+        if moment <= min(self._clock.tick, self._settling):
+            self._fire(moment)
+
+    def _fire(self, moment: float) -> None:
+        self._settling = moment
+        for timer in self._timers.take(moment):
+            self._called_times.append(self._clock.now)
+            run_handle(timer)
+
+    # How it ends.
+
+    def close(self) -> None:
+        """Put everything back, and let what is pending go on in the time that surrounds the block."""
+        if self._left:
+            return
+        self._left = True
+        self._undo.close()
+        for _, _, reached in self._adds:
+            reached.cancel()
+        for timer in self._timers.clear():
+            if not self._loop.is_closed():
+                timer.continue_as(self._loop.call_later(timer.when() - self._clock.now, run_handle, timer))
+
+
+def _is_watchdog(callback: object) -> bool:
+    """Tell the timers by which alt-pytest-asyncio ends a test that takes too long: they have to strike in real time."""
+    return str(getattr(callback, "__module__", "")).startswith("alt_pytest_asyncio.")

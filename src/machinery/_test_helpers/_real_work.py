@@ -1,0 +1,101 @@
+"""Work that is really done while time is virtual: in threads, in processes, by the resolver."""
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from machinery._test_helpers._seam import Seam
+
+PATIENCE = 2.0
+"""For how many real seconds of rest a piece of work holds the clock."""
+
+
+class Work(NamedTuple):
+    """A piece of work, and how long the loop had rested when it began."""
+
+    what: object
+    began: float
+
+
+class RealWork:
+    """Counts the real work that a loop has under way, standing in front of the methods of the loop that begin it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seam: Seam) -> None:
+        self._seam = seam
+        self._awaited: dict[object, Work] = {}
+        self._children: dict[asyncio.SubprocessTransport, Work] = {}
+        self._run_in_executor: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
+        self.layer: dict[str, object] = {
+            "run_in_executor": self.run_in_executor,
+            "subprocess_exec": self._while_it_runs(loop.subprocess_exec),
+            "subprocess_shell": self._while_it_runs(loop.subprocess_shell),
+        }
+        if not isinstance(loop, asyncio.BaseEventLoop):
+            # Asyncio's own loops look names up in an executor, where they are counted already.
+            self.layer["getaddrinfo"] = self._while_awaited(loop.getaddrinfo)
+            self.layer["getnameinfo"] = self._while_awaited(loop.getnameinfo)
+
+    def running(self) -> list[str]:
+        """Describe what is under way and holds the clock."""
+        return [_describe(work.what) for work in self._all()]
+
+    def holds_for(self) -> float:
+        """Return for how many more real seconds of rest the clock is held, 0 or less for no longer."""
+        if not self._awaited and not self._children:
+            return 0
+        return max((work.began for work in self._all()), default=-PATIENCE) + PATIENCE - self._seam.rest
+
+    def overtake(self) -> list[str]:
+        """Let what is under way hold the clock no more, and describe it."""
+        overtaken = self.running()
+        self._awaited.clear()
+        self._children.clear()
+        return overtaken
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """Begin work in an executor, as the loop does."""
+        future = self._run_in_executor(executor, func, *args)
+        self._awaited[future] = Work(func, self._seam.rest)
+        future.add_done_callback(self._end)
+        return future
+
+    def _while_awaited(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            key = object()
+            self._awaited[key] = Work(begin, self._seam.rest)
+            try:
+                return await begin(*args, **kwargs)
+            finally:
+                self._end(key)
+
+        return awaited
+
+    def _while_it_runs(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        begin_and_count = self._while_awaited(begin)
+
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            transport, protocol = await begin_and_count(*args, **kwargs)
+            self._children[transport] = Work(transport, self._seam.rest)
+            return transport, protocol
+
+        return run
+
+    def _all(self) -> list[Work]:
+        # The loop learns of a child's end by itself; asking for it here needs no place in anybody's protocol.
+        self._children = {child: work for child, work in self._children.items() if child.get_returncode() is None}
+        return [*self._awaited.values(), *self._children.values()]
+
+    def _end(self, key: object) -> None:
+        self._awaited.pop(key, None)
+
+
+def _describe(what: object) -> str:
+    if isinstance(what, functools.partial):
+        # asyncio.to_thread hands over Context.run with the function in front of its arguments.
+        in_context = isinstance(getattr(what.func, "__self__", None), contextvars.Context)
+        return _describe(what.args[0] if in_context else what.func)
+    if hasattr(what, "get_pid"):
+        return f"process {what.get_pid()}"
+    return f"{getattr(what, '__qualname__', type(what).__qualname__)}()"

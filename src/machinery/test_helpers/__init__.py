@@ -1,0 +1,15 @@
+"""Helpers for testing asyncio code: virtual time, and concurrent code in exactly the order that the test says."""
+
+from machinery._test_helpers._future_dominos import Domino, FutureDominos, future_dominos
+from machinery._test_helpers._mocked_call_later import Cancellable, MockedCallLater, mocked_call_later
+from machinery._test_helpers._wait_all_tasks_blocked import wait_all_tasks_blocked
+
+__all__ = [
+    "Cancellable",
+    "Domino",
+    "FutureDominos",
+    "MockedCallLater",
+    "future_dominos",
+    "mocked_call_later",
+    "wait_all_tasks_blocked",
+]
