@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 import contextvars
+import functools
 import logging
 import math
 import operator
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 
+from machinery._test_helpers._owner import Hopeless, Owner, block
+from machinery._test_helpers._reports import report_dominos
 from machinery._test_helpers._seam import Seam, running_loop
+from machinery._test_helpers._where import brief
 from machinery.helpers.protocols import FutureCallback, FutureStatus, Logger
 
 logger = logging.getLogger("machinery.test_helpers")
@@ -105,7 +109,7 @@ class FutureDominos(Protocol):
         ...
 
 
-@contextlib.asynccontextmanager
+@block
 async def future_dominos(
     *, expected: int, loop: asyncio.AbstractEventLoop | None = None, log: Logger | None = None, name: str = ""
 ) -> AsyncGenerator[FutureDominos]:
@@ -152,55 +156,72 @@ async def future_dominos(
     :raises ValueError: on entering, if ``expected`` is negative or ``loop`` is not the running one.
     :raises TypeError: on entering, if an argument is of the wrong type.
     :raises RuntimeError: on entering, if the running loop is of a kind that does not tell when it is idle.
+    :raises Stuck: out of the block, if it is certain that nothing can happen in it any more.
     """
     __tracebackhide__ = True
     row = Row(running_loop(loop), _whole(expected), logger if log is None else log, name)
-    seam = Seam.join(row.loop, row)
-    try:
+    with row.set_up():
         yield row
         row.check()
-    finally:
-        seam.leave(row)
-        row.close()
 
 
 class Row:
     """The dominos, and which of them is next to fall."""
 
-    rank = 1
+    rank = 0
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expected: int, log: Logger, name: str) -> None:
         self.loop = loop
-        self._expected = expected
+        self.expected = expected
+        self.name = name
+        self.dominos: dict[int, FallingDomino] = {}
+        self.next = 1
+        self.participants: dict[asyncio.Task[Any], int] = {}
+        """The tasks that have awaited a domino, and the last one that each of them did."""
+        self.owner = Owner(functools.partial(report_dominos, self))
         self._log = log
-        self._of_name = f" of {name!r}" if name else ""
-        self._dominos: dict[int, FallingDomino] = {}
-        self._next = 1
+        self.of_name = f" of {name!r}" if name else ""
         self._closed = False
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
 
+    @contextlib.contextmanager
+    def set_up(self) -> Iterator[None]:
+        """Let the dominos fall while the loop rests."""
+        __tracebackhide__ = True
+        with contextlib.ExitStack() as undo:
+            self.seam = Seam.join(self.loop, self)
+            undo.callback(self.seam.leave, self)
+            hopeless = Hopeless(self.seam, self.owner)
+            Seam.join(self.loop, hopeless, first=True)
+            undo.callback(self.seam.leave, hopeless)
+            undo.callback(self.close)
+            with self.owner.told():
+                yield
+
     def __getitem__(self, num: int) -> Domino:
+        __tracebackhide__ = True
         # The type is looked at first: 1.0 and True would find domino 1 as well.
-        domino = self._dominos.get(num) if type(num) is int else None
+        domino = self.dominos.get(num) if type(num) is int else None
         return self._retrieve(num) if domino is None else domino
 
     def _retrieve(self, num: int) -> Domino:
+        __tracebackhide__ = True
         if isinstance(num, bool) or not hasattr(num, "__index__"):
             raise TypeError(f"dominos are numbered by integers {self._valid()}, got {num!r}")
         num = operator.index(num)
-        if not 1 <= num <= self._expected:
+        if not 1 <= num <= self.expected:
             raise IndexError(f"there is no domino {num}: the valid numbers are {self._valid()}")
-        domino = self._dominos.get(num)
+        domino = self.dominos.get(num)
         if domino is None:
-            domino = self._dominos[num] = FallingDomino(self, num)
-            self._log.info("domino %s%s was retrieved", num, self._of_name)
+            domino = self.dominos[num] = FallingDomino(self, num)
+            self._log.info("domino %s%s was retrieved", num, self.of_name)
             if self._closed:
                 domino.cancel()
         return domino
 
     def _valid(self) -> str:
-        return f"from 1 to {self._expected}" if self._expected else "none, since expected is 0"
+        return f"from 1 to {self.expected}" if self.expected else "none, since expected is 0"
 
     def begin(self) -> None:
         self._started.set()
@@ -213,43 +234,51 @@ class Row:
     def finished(self) -> asyncio.Event:
         return self._finished
 
+    def __repr__(self) -> str:
+        return f"<dominos{self.of_name}: {len(self.fallen())} of {self.expected} have fallen>"
+
+    def fallen(self) -> list[int]:
+        """Return the numbers of the dominos that have fallen, ascending."""
+        return sorted(num for num, domino in self.dominos.items() if domino.done())
+
+    def waiters(self) -> list[tuple[int, "Waiter"]]:
+        """Return who waits for which domino."""
+        return [(num, waiter) for num, domino in sorted(self.dominos.items()) for waiter in domino.waiters]
+
     def at_rest(self, rested: float) -> float:
-        while (domino := self._dominos.get(self._next)) is not None:
+        """Knock over the next domino, if it is its turn."""
+        while (domino := self.dominos.get(self.next)) is not None:
             if not domino.done():
                 if not self._started.is_set():
                     return math.inf
                 domino.fall()
                 return 0
-            if self._next < self._expected and not domino.awaited:
+            if self.next < self.expected and not domino.awaited:
                 return math.inf
-            self._next += 1
-        if self._next > self._expected and not self._finished.is_set():
+            self.next += 1
+        if self.next > self.expected and not self._finished.is_set():
             self._finished.set()
             return 0
         return math.inf
 
     def note_fallen(self, num: int) -> None:
-        self._log.info("domino %s%s has fallen", num, self._of_name)
+        self._log.info("domino %s%s has fallen", num, self.of_name)
 
     def check(self) -> None:
         """Raise unless every domino was asked for and has fallen."""
         __tracebackhide__ = True
-        expected = range(1, self._expected + 1)
-        never = [num for num in expected if num not in self._dominos]
+        expected = range(1, self.expected + 1)
+        never = [num for num in expected if num not in self.dominos]
         if never:
             raise AssertionError(f"Not all the futures were accessed: {_set(never)}")
-        standing = [num for num in expected if not self._dominos[num].done()]
+        standing = [num for num in expected if not self.dominos[num].done()]
         if standing:
             raise AssertionError(f"Not all the futures were completed: {_set(standing)}")
-
-    def __repr__(self) -> str:
-        fallen = sum(domino.done() for domino in self._dominos.values())
-        return f"<dominos{self._of_name}: {fallen} of {self._expected} have fallen>"
 
     def close(self) -> None:
         """Leave nobody waiting for a domino that will not fall any more."""
         self._closed = True
-        for domino in self._dominos.values():
+        for domino in self.dominos.values():
             domino.cancel()
 
 
@@ -270,16 +299,18 @@ class FallingDomino:
         self._row = row
         self._num = num
         self._future: asyncio.Future[None] = row.loop.create_future()
-        self._waiters: list[Waiter] = []
+        self.waiters: list[Waiter] = []
         self.awaited = False
 
     def __await__(self) -> Generator[None]:
         self.awaited = True
+        if (task := asyncio.current_task()) is not None:
+            self._row.participants[task] = self._num
         if self._future.done():
             return self._future.__await__()
         # Everybody waits for a future of their own: one who is cancelled cancels that, and not the domino.
         waiter: asyncio.Future[None] = self._row.loop.create_future()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         return waiter.__await__()
 
     def add_done_callback(
@@ -290,14 +321,14 @@ class FallingDomino:
         if self._future.done():
             self._tell(callback)
         else:
-            self._waiters.append(callback)
+            self.waiters.append(callback)
         return cb
 
     def remove_done_callback(self, cb: Callable[[FutureStatus[None]], None]) -> int:
         """Call ``cb`` no more, and return how many times it had been added; ``asyncio.wait`` asks for this."""
-        kept = [waiter for waiter in self._waiters if not (isinstance(waiter, Callback) and waiter.function == cb)]
-        removed = len(self._waiters) - len(kept)
-        self._waiters = kept
+        kept = [waiter for waiter in self.waiters if not (isinstance(waiter, Callback) and waiter.function == cb)]
+        removed = len(self.waiters) - len(kept)
+        self.waiters = kept
         return removed
 
     def cancel(self) -> None:
@@ -328,7 +359,13 @@ class FallingDomino:
         return self._future.result()
 
     def __repr__(self) -> str:
-        return f"<domino {self._num}>"
+        if self.done():
+            state = (
+                "cancelled" if self.cancelled() else f"gave {brief(self.exception())}" if self.exception() else "fallen"
+            )
+        else:
+            state = f"standing, {len(self.waiters)} waiting"
+        return f"<domino {self._num}{self._row.of_name}: {state}>"
 
     def fall(self) -> None:
         """Be knocked over by the one before."""
@@ -342,7 +379,7 @@ class FallingDomino:
 
     def _wake(self) -> None:
         self._row.note_fallen(self._num)
-        waiters, self._waiters = self._waiters, []
+        waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             self._tell(waiter)
 

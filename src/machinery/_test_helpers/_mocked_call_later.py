@@ -3,23 +3,32 @@
 import asyncio
 import contextlib
 import contextvars
+import functools
 import heapq
 import inspect
 import itertools
 import logging
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from types import FrameType
 from typing import Protocol
 
 from machinery._test_helpers import _time_module
 from machinery._test_helpers._clock import NEVER, Clock, due, finite, not_negative
+from machinery._test_helpers._owner import Hopeless, Owner, block
 from machinery._test_helpers._real_work import PATIENCE, RealWork
-from machinery._test_helpers._seam import Seam, run_handle, running_loop
+from machinery._test_helpers._reports import describe_timer, report_virtual_time
+from machinery._test_helpers._seam import Seam, is_watchdog, run_handle, running_loop
+from machinery._test_helpers._tasks import Tasks
 from machinery._test_helpers._timers import Timer, Timers
 
 logger = logging.getLogger("machinery.test_helpers")
 _numbers = itertools.count()
+
+STANDSTILL = 1000
+"""How many callbacks in a row may each set the next one with no delay."""
 
 
 class Cancellable(Protocol):
@@ -65,7 +74,7 @@ class MockedCallLater(Protocol):
         ...
 
 
-@contextlib.asynccontextmanager
+@block
 async def mocked_call_later(
     *,
     ctx: HasLoop | None = None,
@@ -110,6 +119,7 @@ async def mocked_call_later(
     :raises ImportError: on entering, if ``datetime`` is asked for and ``time-machine`` is not installed.
     :raises TypeError: on entering, if an argument is of the wrong type.
     :raises RuntimeError: on entering, if the running loop is of a kind that does not tell when it is idle.
+    :raises Stuck: out of the block, if it is certain that nothing can happen in it any more, or that time stands still.
     """
     __tracebackhide__ = True
     if ctx is not None and not hasattr(ctx, "loop"):
@@ -131,15 +141,19 @@ class VirtualTime:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, clock: Clock, name: str, autojump_threshold: float | None
     ) -> None:
-        self._loop = loop
-        self._clock = clock
-        self._name = name
+        self.loop = loop
+        self.clock = clock
+        self.name = name
+        self.timers = Timers()
+        self.last_called: Timer | None = None
+        self.owner = Owner(functools.partial(report_virtual_time, self))
         self._autojump_threshold = autojump_threshold
-        self._timers = Timers()
         self._adds: list[tuple[int, int, asyncio.Future[None]]] = []
         self._called_times: list[float] = []
         self._settling = NEVER
+        self._in_a_row = 0
         self._thread = threading.get_ident()
+        self._began = clock.now, time.perf_counter()
         self._undo = contextlib.ExitStack()
         self._left = False
 
@@ -147,40 +161,43 @@ class VirtualTime:
     def shown(self, *, datetime: bool) -> Iterator[None]:
         """Let the loop and its thread live in this time."""
         with self._undo:
-            self._seam = Seam.join(self._loop, self, first=True)
-            self._undo.callback(self._seam.leave, self)
-            self._work = RealWork(self._loop, self._seam)
+            self.seam = Seam.join(self.loop, self, first=True)
+            self._undo.callback(self.seam.leave, self)
+            hopeless = Hopeless(self.seam, self.owner)
+            Seam.join(self.loop, hopeless, first=True)
+            self._undo.callback(self.seam.leave, hopeless)
+            self.work = RealWork(self.loop, self.seam)
+            self.tasks = Tasks(self.loop)
             layer = {
-                "time": self._seam.time_of(self._clock),
+                "time": self.seam.time_of(self.clock),
                 "call_later": self.call_later,
                 "call_at": self.call_at,
-                **self._work.layer,
+                **self.work.layer,
+                **self.tasks.layer,
             }
-            self._undo.callback(self._seam.layers.remove, layer)
-            self._seam.layers.add(layer)
-            self._undo.callback(_time_module.hide, self._clock)
-            _time_module.show(self._clock, datetime=datetime)
-            virtual_start, real_start = self._clock.now, time.perf_counter()
+            self._undo.callback(self.seam.layers.remove, layer)
+            self.seam.layers.add(layer)
+            self._undo.callback(_time_module.hide, self.clock)
+            _time_module.show(self.clock, datetime=datetime)
             try:
-                yield
+                with self.owner.told():
+                    yield
             finally:
                 self.close()
-                passed = {
-                    "virtual_seconds": self._clock.now - virtual_start,
-                    "real_seconds": time.perf_counter() - real_start,
-                }
+                passed = {"virtual_seconds": self.virtual_seconds(), "real_seconds": self.real_seconds()}
                 logger.debug("%r: %s virtual seconds took %.6f real ones", self, *passed.values(), extra=passed)
 
     # What the test holds.
 
     async def add(self, amount: float) -> None:
+        __tracebackhide__ = True
         not_negative("amount", finite("amount", amount))
         if self._left:
             raise RuntimeError(f"{self!r} has been left: its clock does not move any more")
-        target, _ = self._clock.later(amount)
+        target, _ = self.clock.later(amount)
         if target == NEVER:
             raise ValueError(f"amount must lead to a time that a float can tell, got {amount!r}")
-        reached = self._loop.create_future()
+        reached = self.loop.create_future()
         heapq.heappush(self._adds, (int(due(target)), next(_numbers), reached))
         await reached
 
@@ -191,37 +208,54 @@ class VirtualTime:
     @property
     def pending(self) -> list[float]:
         return [
-            self._clock.time_at(moment) if isinstance(moment, int) else timer.when()
-            for moment, timer in self._timers.waiting()
+            self.clock.time_at(moment) if isinstance(moment, int) else timer.when()
+            for moment, timer in self.timers.waiting()
         ]
 
     def __repr__(self) -> str:
-        name = f" {self._name!r}" if self._name else ""
+        name = f" {self.name!r}" if self.name else ""
         pending = self.pending
         waiting = f"{len(pending)} pending, next at {pending[0]!r}" if pending else "nothing pending"
-        return f"<virtual time{name} at {self._clock.now!r}, {waiting}>"
+        return f"<virtual time{name} at {self.clock.now!r}, {waiting}{', left' if self._left else ''}>"
+
+    # What reports ask for.
+
+    def virtual_seconds(self) -> float:
+        """Return how much time has passed on the clock."""
+        return self.clock.now - self._began[0]
+
+    def real_seconds(self) -> float:
+        """Return how much time has really passed."""
+        return time.perf_counter() - self._began[1]
+
+    @property
+    def only_add_moves(self) -> bool:
+        """Whether the clock never moves by itself."""
+        return self._autojump_threshold == NEVER
 
     # What the loop calls.
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        if _is_watchdog(callback):
-            return self._seam.real_call_later(delay, callback, *args, context=context)
+        __tracebackhide__ = True
+        if is_watchdog(callback):
+            return self.seam.real_call_later(delay, callback, *args, context=context)
         try:
-            moment, when = self._clock.later(delay)
+            moment, when = self.clock.later(delay)
         except TypeError:
             raise TypeError(f"delay must be a number of seconds, got {delay!r}") from None
-        return self._set(moment, when, callback, args, context)
+        return self._set(moment, when, callback, args, context, sys._getframe(1))
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
+        __tracebackhide__ = True
         try:
-            moment = self._clock.at(when)
+            moment = self.clock.at(when)
         except TypeError:
             raise TypeError(f"when must be a time in seconds, got {when!r}") from None
-        return self._set(moment, when, callback, args, context)
+        return self._set(moment, when, callback, args, context, sys._getframe(1))
 
     def _set(
         self,
@@ -230,19 +264,23 @@ class VirtualTime:
         callback: Callable[..., object],
         args: tuple[object, ...],
         context: contextvars.Context | None,
+        caller: FrameType,
     ) -> Timer:
+        __tracebackhide__ = True
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
-        if self._loop.get_debug():
+        if self.loop.get_debug():
             self._check_as_in_debug_mode(callback)
-        timer = Timer(when, callback, args, self._loop, context)
+        timer = Timer(when, callback, args, self.loop, context, (caller.f_code, caller.f_lasti))
         if moment != NEVER:
-            self._timers.push(moment, timer)
-            if moment <= self._clock.tick:
-                self._seam.in_next_round(self._serve)
+            self.timers.push(moment, timer)
+            if moment <= self.clock.tick:
+                timer.in_a_row = self._in_a_row
+                self.seam.in_next_round(self._serve)
         return timer
 
     def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
+        __tracebackhide__ = True
         if threading.get_ident() != self._thread:
             raise RuntimeError("timers can be set only from the thread of their loop: use loop.call_soon_threadsafe")
         if inspect.iscoroutinefunction(callback):
@@ -254,16 +292,16 @@ class VirtualTime:
 
     def at_rest(self, rested: float) -> float:
         self._settling = NEVER
-        moment = self._timers.first()
+        moment = self.timers.first()
         tick, target = due(moment), self._next_target()
         goal = min(tick, target)
         if goal == NEVER:
             return NEVER
-        if goal > self._clock.tick:
+        if goal > self.clock.tick:
             wait = self._wait_before_move(rested, by_itself=target == NEVER)
             if wait > 0:
                 return wait
-            self._clock.move_to(int(goal))
+            self.clock.move_to(int(goal))
             _time_module.follow()
         if tick <= target:
             self._fire(moment)
@@ -275,8 +313,8 @@ class VirtualTime:
         """Return for how many more real seconds the clock may not move, 0 or less for no longer."""
         if self._autojump_threshold is not None:
             return self._autojump_threshold - rested if by_itself else 0
-        wait = self._work.holds_for()
-        if wait <= 0 and (overtaken := self._work.overtake()):
+        wait = self.work.holds_for()
+        if wait <= 0 and (overtaken := self.work.overtake()):
             logger.warning(
                 "%r moves on past real work that held it for %s real seconds: %s (see autojump_threshold)",
                 self,
@@ -292,15 +330,27 @@ class VirtualTime:
 
     def _serve(self) -> None:
         """Call what was set for this very instant, unless what a different deadline woke is still running."""
-        moment = self._timers.first()
-        if moment <= min(self._clock.tick, self._settling):
+        moment = self.timers.first()
+        if moment <= min(self.clock.tick, self._settling):
             self._fire(moment)
 
     def _fire(self, moment: float) -> None:
         self._settling = moment
-        for timer in self._timers.take(moment):
-            self._called_times.append(self._clock.now)
+        for timer in self.timers.take(moment):
+            self._called_times.append(self.clock.now)
+            self.last_called = timer
+            self._in_a_row = timer.in_a_row + 1
+            if self._in_a_row % STANDSTILL == 0:
+                self._give_up_if_time_stands_still(timer)
             run_handle(timer)
+        self._in_a_row = 0
+
+    def _give_up_if_time_stands_still(self, timer: Timer) -> None:
+        if self.seam.certain():
+            self.owner.give_up(
+                f"time stands still at {self.clock.now!r}: {self._in_a_row:,} times in a row a callback"
+                f" has set the next one with no delay, last {describe_timer(timer)}"
+            )
 
     # How it ends.
 
@@ -312,11 +362,6 @@ class VirtualTime:
         self._undo.close()
         for _, _, reached in self._adds:
             reached.cancel()
-        for timer in self._timers.clear():
-            if not self._loop.is_closed():
-                timer.continue_as(self._loop.call_later(timer.when() - self._clock.now, run_handle, timer))
-
-
-def _is_watchdog(callback: object) -> bool:
-    """Tell the timers by which alt-pytest-asyncio ends a test that takes too long: they have to strike in real time."""
-    return str(getattr(callback, "__module__", "")).startswith("alt_pytest_asyncio.")
+        for timer in self.timers.clear():
+            if not self.loop.is_closed():
+                timer.continue_as(self.loop.call_later(timer.when() - self.clock.now, run_handle, timer))

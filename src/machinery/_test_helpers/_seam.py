@@ -13,15 +13,22 @@ This module is the only one that leans on what asyncio does not document.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks find them on the instance, nor that callbacks run in rounds between which
     sockets are read. Without the first no jump ever happens, without the second what is in a socket is overtaken.
+``loop._scheduled``, ``loop._ssock``, ``loop._signal_handlers``, ``concurrent.futures.thread._worker``
+    Tell what could still wake the loop. Without them that is never certain, and nobody is told to give up.
+``_fut_waiter`` and ``_exception`` of tasks, ``_callback`` and ``_args`` of handles
+    Tell who waits for what. Without them reports say less.
 ``asyncio.Handle._run``
     Calls a handle's callback in its context and reports what it raises to the loop.
     Without it this module cannot be imported.
 """
 
 import asyncio
+import concurrent.futures.thread
 import contextvars
 import math
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, ClassVar, Protocol
@@ -32,6 +39,7 @@ from machinery._test_helpers._time_module import real_monotonic, unfaked
 
 run_handle = asyncio.Handle._run
 _PROBED = {"uvloop", "winloop"}
+_POOL_WORKER = getattr(getattr(concurrent.futures.thread, "_worker", None), "__code__", None)
 
 
 class Listener(Protocol):
@@ -64,6 +72,8 @@ class Seam:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.rest = 0.0
         """For how many real seconds the loop has been idle so far, while a listener asked to be asked again."""
+        self.rounds = 0
+        """How many rounds the loop has run since it was last idle."""
         self.layers = Layers(loop)
         self._loop = loop
         self._listeners: list[Listener] = []
@@ -102,6 +112,10 @@ class Seam:
         """Call a callback behind what is ready by the loop's next round, as the loop does with timers that are due."""
         raise NotImplementedError
 
+    def certain(self) -> bool:
+        """Return whether nothing real could ever wake this loop, as far as can be known."""
+        return False
+
     def _install(self) -> None:
         self.layers.add(self._on_loop)
 
@@ -130,6 +144,7 @@ class SelectorSeam(Seam):
         self._scheduler: CodeType | None = getattr(getattr(type(loop), "_run_once", None), "__code__", None)
         self._real_call_at = loop.call_at
         self._real_time = real_monotonic if type(loop).time is asyncio.BaseEventLoop.time else unfaked(loop.time)
+        self._selector = selector
         self._real_select = selector.select
         self._selector_layers = Layers(selector)
         self._on_selector = {"select": self._select}
@@ -153,6 +168,21 @@ class SelectorSeam(Seam):
 
         return time
 
+    def certain(self) -> bool:
+        real_timers = any(
+            not handle.cancelled() and not is_watchdog(called_by(handle)[0])
+            for handle in getattr(self._loop, "_scheduled", ())
+        )
+        return not (real_timers or self._watches_files() or _signals_are_handled(self._loop) or _threads_are_busy())
+
+    def _watches_files(self) -> bool:
+        """Return whether the loop reads or writes anything but the pipe by which other threads wake it."""
+        try:
+            pipe: Any = getattr(self._loop, "_ssock")  # noqa: B009
+            return any(key.fd != pipe.fileno() for key in self._selector.get_map().values())
+        except AttributeError:
+            return True
+
     def in_next_round(self, callback: Callable[[], object]) -> None:
         if callback not in self._next_round:
             self._next_round.append(callback)
@@ -172,7 +202,9 @@ class SelectorSeam(Seam):
                 self._loop.call_soon(callback)
             timeout = 0
         if timeout is not None and timeout <= 0:
+            self.rounds += 1
             return self._real_select(timeout)
+        self.rounds = 0
         return self._real_select(0) or self._at_rest(timeout)
 
     def _at_rest(self, timeout: float | None) -> object:
@@ -263,12 +295,14 @@ class ProbeSeam(Seam):
     def _probe(self) -> None:
         if self._readied != self._seen:
             self._seen, self._quiet_rounds, self._resting_since = self._readied, 0, None
+            self.rounds += 1
             self._come_round()
             return
         self._quiet_rounds += 1
         if self._quiet_rounds < 2:
             self._come_round()
             return
+        self.rounds = 0
         wait = self._ask(self._count_rest())
         if not self._listeners:
             return
@@ -308,3 +342,39 @@ def running_loop(wanted: object = None) -> asyncio.AbstractEventLoop:
     if not isinstance(wanted, asyncio.AbstractEventLoop):
         raise TypeError(f"loop must be an event loop or None, got {wanted!r}")
     raise ValueError(f"loop must be the running one, {loop!r}, got {wanted!r}; leave it out or pass the running one")
+
+
+def is_watchdog(callback: object) -> bool:
+    """Tell the timers by which alt-pytest-asyncio ends a test that takes too long: they strike in real time."""
+    return str(getattr(callback, "__module__", "")).startswith("alt_pytest_asyncio.")
+
+
+def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return what ended a task, without telling asyncio that somebody has seen it."""
+    return getattr(task, "_exception", None) if task.done() else None
+
+
+def waited_for(task: asyncio.Task[Any]) -> object:
+    """Return the future that a task waits for."""
+    return getattr(task, "_fut_waiter", None)
+
+
+def called_by(handle: asyncio.Handle) -> tuple[object, tuple[object, ...]]:
+    """Return the callback of a handle and its arguments."""
+    return getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+
+
+def _signals_are_handled(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a signal could reach the code under test; asyncio's SIGINT and pytest-timeout's do not count."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGINT}]
+    return bool(getattr(loop, "_signal_handlers", None)) or any(
+        callable(handler) and getattr(handler, "__module__", None) != "pytest_timeout" for handler in handlers
+    )
+
+
+def _threads_are_busy() -> bool:
+    """Return whether another thread runs, other than those of a pool that wait for work."""
+    return any(
+        thread != threading.get_ident() and frame.f_code is not _POOL_WORKER
+        for thread, frame in sys._current_frames().items()
+    )

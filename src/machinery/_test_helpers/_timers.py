@@ -6,13 +6,15 @@ import heapq
 import math
 from collections.abc import Callable, Iterator
 
+from machinery._test_helpers._where import Origin
+
 _FEW = 100
 
 
 class Timer(asyncio.TimerHandle):
     """What ``call_later`` and ``call_at`` return in virtual time."""
 
-    __slots__ = ("_successor", "_timers")
+    __slots__ = ("_successor", "_timers", "in_a_row", "origin")
 
     def __init__(
         self,
@@ -21,8 +23,11 @@ class Timer(asyncio.TimerHandle):
         args: tuple[object, ...],
         loop: asyncio.AbstractEventLoop,
         context: contextvars.Context | None,
+        origin: Origin,
     ) -> None:
         super().__init__(when, callback, args, loop, context)
+        self.origin = origin
+        self.in_a_row = 0
         self._timers: Timers | None = None
         self._successor: asyncio.TimerHandle | None = None
 

@@ -10,7 +10,8 @@ async def wait_all_tasks_blocked() -> None:
     """Wait until every other task waits and the loop has nothing left to run.
 
     It lets a test go on exactly when the code under test has come as far as it gets by itself, in place of a guessed
-    number of ``await asyncio.sleep(0)``. Inside virtual time the clock does not move for it.
+    number of ``await asyncio.sleep(0)``. Dominos whose turn it is fall before that; the clock of virtual time does not
+    move for it.
 
     .. code-block:: python
 
@@ -48,7 +49,7 @@ async def wait_all_tasks_blocked() -> None:
 class Blocked:
     """One who waits until the others do."""
 
-    rank = 0
+    rank = 1
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop

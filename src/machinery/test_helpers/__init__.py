@@ -2,6 +2,7 @@
 
 from machinery._test_helpers._future_dominos import Domino, FutureDominos, future_dominos
 from machinery._test_helpers._mocked_call_later import Cancellable, MockedCallLater, mocked_call_later
+from machinery._test_helpers._owner import Stuck
 from machinery._test_helpers._wait_all_tasks_blocked import wait_all_tasks_blocked
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Domino",
     "FutureDominos",
     "MockedCallLater",
+    "Stuck",
     "future_dominos",
     "mocked_call_later",
     "wait_all_tasks_blocked",

@@ -1,0 +1,112 @@
+"""One task for each promise that the project makes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.11"
+nox.options.default_venv_backend = "uv|virtualenv"
+# A Python that is not on this machine is left out or reported by nox, never fetched.
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+DIST = Path("dist")
+
+
+def install(session: nox.Session, group: str, *packages: str) -> None:
+    """Install a dependency group of pyproject.toml, and packages beside it."""
+    session.install(*nox.project.dependency_groups(PROJECT, group), *packages)
+
+
+def run_suite(session: nox.Session, *options: str, **env: str) -> None:
+    """Run the suite on the built wheel, without a look at `src`."""
+    install(session, "test", *map(str, DIST.glob("*.whl")))
+    session.run("pytest", "tests", "examples", "README.md", "docs", *options, *session.posargs, env=env)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the sdist, and from it the wheel; check what an index would show and what they hold."""
+    install(session, "package")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(DIST))
+    archives = [str(path) for path in DIST.iterdir()]
+    session.run("twine", "check", "--strict", *archives)
+    session.run("check-wheel-contents", str(DIST))
+
+
+@nox.session(python=PYTHONS, requires=["package"])
+def tests(session: nox.Session) -> None:
+    """Run the suite on every supported Python."""
+    run_suite(session)
+
+
+@nox.session(requires=["package"])
+def tests_pytest_asyncio(session: nox.Session) -> None:
+    """Run the suite under pytest-asyncio in place of alt-pytest-asyncio."""
+    plugins = ["-p", "no:alt_pytest_asyncio.enable", "-p", "pytest_asyncio.plugin"]
+    run_suite(session, *plugins, "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+
+
+@nox.session(requires=["package"])
+def tests_debug(session: nox.Session) -> None:
+    """Run the suite in asyncio's debug mode."""
+    run_suite(session, PYTHONASYNCIODEBUG="1")
+
+
+@nox.session(requires=["package"])
+def real_world(session: nox.Session) -> None:
+    """Run the tests that need real libraries, at the versions that they were written for."""
+    install(session, "real-world", *map(str, DIST.glob("*.whl")))
+    session.run("pytest", "tests/real_world", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure the suite: every branch of `src` has to be taken; what the tests never reach is only shown."""
+    install(session, "coverage", "--editable", ".")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", "--include=tests/*")
+    session.run("coverage", "report", "--include=src/*", "--fail-under=100")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of the package, its tests and examples, for the oldest and the newest Python."""
+    install(session, "typing", "--editable", ".")
+    for version in (PYTHONS[0], PYTHONS[-1]):
+        session.run("mypy", f"--python-version={version}")
+
+
+@nox.session(requires=["package"])
+def api_types(session: nox.Session) -> None:
+    """Check the wheel as type checkers see it from a user's project: complete, and right for a page of user code."""
+    install(session, "typing", *map(str, DIST.glob("*.whl")))
+    session.run("pyright", "--verifytypes", "machinery", "--ignoreexternal")
+    session.run("pyright", "tests/typing/api.py")
+    # Away from the checkout, where mypy would read src in place of the wheel.
+    api = Path("tests/typing/api.py").resolve()
+    session.chdir(session.create_tmp())
+    session.run("mypy", "--config-file=", "--strict", str(api))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; warnings are errors, and the network is not needed."""
+    install(session, "docs", "--editable", ".")
+    session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "--quiet", "docs", "docs/_build/html")
