@@ -6,6 +6,9 @@ from numbers import Real
 
 NEVER = math.inf
 
+_REMEMBERED = 1000
+"""How many different delays are remembered by their number of ticks: code mostly waits for the same few."""
+
 
 class Clock:
     """A clock that stands on whole ticks and reads as a person would write it.
@@ -14,7 +17,7 @@ class Clock:
     Times are computed from that count with integers alone, so that nothing drifts however often the clock moves.
     """
 
-    __slots__ = ("_precision", "_scale", "_start", "_step", "now", "tick")
+    __slots__ = ("_precision", "_scale", "_start", "_step", "_whole", "now", "tick")
 
     def __init__(self, *, start_time: float, precision: float) -> None:
         start = finite("start_time", start_time)
@@ -32,12 +35,13 @@ class Clock:
         self._scale = math.lcm(start_scale, step_scale)
         self._start = start_parts * (self._scale // start_scale)
         self._step = step_parts * (self._scale // step_scale)
+        self._whole: dict[float, int] = {}
         self.move_to(0)
 
     def move_to(self, tick: int) -> None:
         """Stand on this tick."""
         self.tick = tick
-        self.now = self.time_at(tick)
+        self.now = (self._start + tick * self._step) / self._scale
 
     def now_ns(self) -> int:
         """Return the current time in whole nanoseconds."""
@@ -49,16 +53,19 @@ class Clock:
 
     def later(self, delay: float) -> tuple[float, float]:
         """Return the moment that lies ``delay`` seconds from now, and its time in seconds."""
-        ticks = self._count(delay, 0.0)
-        if type(ticks) is int:
-            moment = self.tick + ticks
-            try:
-                return moment, self.time_at(moment)
-            except OverflowError:
-                return NEVER, NEVER
-        if math.isinf(ticks):
-            return ticks, ticks
-        return self._between(ticks), float(Decimal(repr(self.now)) + Decimal(repr(float(delay))))
+        whole = self._whole.get(delay)
+        if whole is None:
+            ticks = self._count(delay, 0.0)
+            if type(ticks) is not int:
+                return self._between(ticks), self.now + delay
+            whole = ticks
+            if len(self._whole) < _REMEMBERED:
+                self._whole[delay] = whole
+        moment = self.tick + whole
+        try:
+            return moment, (self._start + moment * self._step) / self._scale
+        except OverflowError:
+            return NEVER, NEVER
 
     def at(self, when: float) -> float:
         """Return the moment of a time in seconds."""
@@ -67,6 +74,7 @@ class Clock:
 
     def _between(self, ticks: float) -> float:
         moment = self.tick + ticks
+        # An addition may swallow a delay, but never may it be counted as none.
         return moment if ticks < 0 or moment > self.tick else self.tick + 1
 
     def _count(self, delay: float, magnitude: float) -> float:
@@ -85,10 +93,10 @@ class Clock:
         if delay <= 0:
             return ticks or 0
         whole = round(ticks)
-        gap = abs(ticks - whole)
-        if gap <= 1e-10 or gap <= _noise(ticks, magnitude):
-            return whole or 1
-        return ticks
+        # By rounding alone, a float can be this far from a whole number of ticks. The first part covers sums of some ten
+        # thousand floats and stays far below a tick, the second the conversion of one very long time.
+        noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + magnitude)
+        return whole or 1 if abs(ticks - whole) <= noise else ticks
 
 
 def due(moment: float) -> float:
@@ -121,10 +129,6 @@ def _seconds(name: str, value: object) -> float:
         return NEVER
 
 
-def _noise(ticks: float, magnitude: float) -> float:
-    """Return how far from a whole number of ticks a float can be by rounding alone.
-
-    The first part covers sums of some ten thousand floats and stays far below a tick, the second the conversion of one
-    very long time.
-    """
-    return min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + magnitude)
+def clean(time: float) -> float:
+    """Return a time without the noise of the addition that gave it: 0.1 + 0.05 is 0.15."""
+    return float(f"{time:.15g}")

@@ -10,7 +10,7 @@ class Datetime:
     """One traveller, who is on the way as long as somebody asks for it."""
 
     def __init__(self) -> None:
-        self._asked_by: list[object] = []
+        self.asked_by: list[object] = []
         self._travel: time_machine.travel | None = None
         self._traveller: time_machine.Traveller | None = None
 
@@ -23,7 +23,7 @@ class Datetime:
         if self._travel is None:
             self._travel = time_machine.travel(now, tick=False)
             self._traveller = self._travel.start()
-        self._asked_by.append(who)
+        self.asked_by.append(who)
 
     def follow(self, now: float) -> None:
         """Go to this time, if on the way."""
@@ -32,8 +32,8 @@ class Datetime:
 
     def dismiss(self, who: object) -> None:
         """Ask no more on behalf of somebody; come back when nobody asks."""
-        if who in self._asked_by:
-            self._asked_by.remove(who)
-            if self._travel is not None and not self._asked_by:
+        if who in self.asked_by:
+            self.asked_by.remove(who)
+            if self._travel is not None and not self.asked_by:
                 self._travel.stop()
                 self._travel = self._traveller = None

@@ -12,20 +12,22 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from types import FrameType
 from typing import Protocol
 
 from machinery._test_helpers import _time_module
-from machinery._test_helpers._clock import NEVER, Clock, due, finite, not_negative
+from machinery._test_helpers._clock import NEVER, Clock, clean, due, finite, not_negative
 from machinery._test_helpers._owner import Hopeless, Owner, block
 from machinery._test_helpers._real_work import PATIENCE, RealWork
 from machinery._test_helpers._reports import describe_timer, report_virtual_time
-from machinery._test_helpers._seam import Seam, is_watchdog, run_handle, running_loop
+from machinery._test_helpers._seam import WATCHDOG, Seam, run_handle, running_loop
 from machinery._test_helpers._tasks import Tasks
-from machinery._test_helpers._timers import Timer, Timers
+from machinery._test_helpers._timers import Elsewhere, Timer, Timers
 
 logger = logging.getLogger("machinery.test_helpers")
 _numbers = itertools.count()
+
+# Callbacks from here belong to a task, which tells more than where they were set: that is a line of asyncio's.
+_OF_ASYNCIO = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 
 STANDSTILL = 1000
 """How many callbacks in a row may each set the next one with no delay."""
@@ -151,6 +153,7 @@ class VirtualTime:
         self._adds: list[tuple[int, int, asyncio.Future[None]]] = []
         self._called_times: list[float] = []
         self._settling = NEVER
+        self._set_for_now = False
         self._in_a_row = 0
         self._thread = threading.get_ident()
         self._began = clock.now, time.perf_counter()
@@ -208,7 +211,7 @@ class VirtualTime:
     @property
     def pending(self) -> list[float]:
         return [
-            self.clock.time_at(moment) if isinstance(moment, int) else timer.when()
+            self.clock.time_at(moment) if isinstance(moment, int) else clean(timer.when())
             for moment, timer in self.timers.waiting()
         ]
 
@@ -239,13 +242,13 @@ class VirtualTime:
         self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         __tracebackhide__ = True
-        if is_watchdog(callback):
+        if getattr(callback, "__module__", None) == WATCHDOG:
             return self.seam.real_call_later(delay, callback, *args, context=context)
         try:
             moment, when = self.clock.later(delay)
         except TypeError:
             raise TypeError(f"delay must be a number of seconds, got {delay!r}") from None
-        return self._set(moment, when, callback, args, context, sys._getframe(1))
+        return self._set(moment, when, callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -255,7 +258,7 @@ class VirtualTime:
             moment = self.clock.at(when)
         except TypeError:
             raise TypeError(f"when must be a time in seconds, got {when!r}") from None
-        return self._set(moment, when, callback, args, context, sys._getframe(1))
+        return self._set(moment, when, callback, args, context)
 
     def _set(
         self,
@@ -264,19 +267,24 @@ class VirtualTime:
         callback: Callable[..., object],
         args: tuple[object, ...],
         context: contextvars.Context | None,
-        caller: FrameType,
     ) -> Timer:
         __tracebackhide__ = True
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
         if self.loop.get_debug():
             self._check_as_in_debug_mode(callback)
-        timer = Timer(when, callback, args, self.loop, context, (caller.f_code, caller.f_lasti))
-        if moment != NEVER:
-            self.timers.push(moment, timer)
-            if moment <= self.clock.tick:
-                timer.in_a_row = self._in_a_row
-                self.seam.in_next_round(self._serve)
+        timer = Timer(when, callback, args, self.loop, context)
+        timer.origin = None
+        if getattr(callback, "__module__", None) not in _OF_ASYNCIO:
+            caller = sys._getframe(2)
+            timer.origin = caller.f_code, caller.f_lasti
+        if moment == NEVER:
+            timer.holder = None
+            return timer
+        self.timers.push(moment, timer)
+        if moment <= self.clock.tick:
+            self._set_for_now = True
+            self.seam.in_next_round(self._serve)
         return timer
 
     def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
@@ -291,30 +299,42 @@ class VirtualTime:
     # How time passes.
 
     def at_rest(self, rested: float) -> float:
+        """Call what is due now, or else move to what is due next and call that, if nothing holds the clock."""
+        clock = self.clock
         self._settling = NEVER
         moment = self.timers.first()
-        tick, target = due(moment), self._next_target()
-        goal = min(tick, target)
-        if goal == NEVER:
-            return NEVER
-        if goal > self.clock.tick:
-            wait = self._wait_before_move(rested, by_itself=target == NEVER)
-            if wait > 0:
-                return wait
-            self.clock.move_to(int(goal))
-            _time_module.follow()
-        if tick <= target:
-            self._fire(moment)
-        else:
-            heapq.heappop(self._adds)[2].set_result(None)
+        tick = moment if type(moment) is int else due(moment)
+        if tick > clock.tick or self._adds:
+            target = self._next_target() if self._adds else NEVER
+            goal = tick if tick <= target else target
+            if goal == NEVER:
+                return NEVER
+            if goal > clock.tick:
+                if self._autojump_threshold is not None or self.work.under_way:
+                    wait = self._wait_before_move(rested, by_itself=target == NEVER)
+                    if wait > 0:
+                        return wait
+                clock.move_to(int(goal))
+                if _time_module.followers:
+                    _time_module.follow()
+            if target < tick:
+                heapq.heappop(self._adds)[2].set_result(None)
+                return 0
+        self._fire(moment)
         return 0
+
+    def _next_target(self) -> float:
+        while self._adds and self._adds[0][2].done():
+            heapq.heappop(self._adds)
+        return self._adds[0][0] if self._adds else NEVER
 
     def _wait_before_move(self, rested: float, *, by_itself: bool) -> float:
         """Return for how many more real seconds the clock may not move, 0 or less for no longer."""
         if self._autojump_threshold is not None:
             return self._autojump_threshold - rested if by_itself else 0
         wait = self.work.holds_for()
-        if wait <= 0 and (overtaken := self.work.overtake()):
+        overtaken = self.work.overtake() if wait <= 0 else ()
+        if overtaken:
             logger.warning(
                 "%r moves on past real work that held it for %s real seconds: %s (see autojump_threshold)",
                 self,
@@ -323,33 +343,38 @@ class VirtualTime:
             )
         return wait
 
-    def _next_target(self) -> float:
-        while self._adds and self._adds[0][2].done():
-            heapq.heappop(self._adds)
-        return self._adds[0][0] if self._adds else NEVER
+    def _fire(self, moment: float) -> None:
+        self._settling = moment
+        timers = iter(self.timers.take_first())
+        try:
+            for timer in timers:
+                if timer.holder is not None:
+                    timer.holder = None
+                    self.last_called = timer
+                    self._called_times.append(self.clock.now)
+                    run_handle(timer)
+        except BaseException:
+            # Such as KeyboardInterrupt, which ends the loop: who runs it again misses nothing.
+            self.timers.put_back(moment, list(timers))
+            raise
 
     def _serve(self) -> None:
         """Call what was set for this very instant, unless what a different deadline woke is still running."""
         moment = self.timers.first()
-        if moment <= min(self.clock.tick, self._settling):
-            self._fire(moment)
+        if moment > min(self.clock.tick, self._settling):
+            return
+        self._set_for_now = False
+        self._fire(moment)
+        self._in_a_row = self._in_a_row + 1 if self._set_for_now else 0
+        if self._in_a_row == STANDSTILL:
+            self._in_a_row = 0
+            self._give_up_if_time_stands_still()
 
-    def _fire(self, moment: float) -> None:
-        self._settling = moment
-        for timer in self.timers.take(moment):
-            self._called_times.append(self.clock.now)
-            self.last_called = timer
-            self._in_a_row = timer.in_a_row + 1
-            if self._in_a_row % STANDSTILL == 0:
-                self._give_up_if_time_stands_still(timer)
-            run_handle(timer)
-        self._in_a_row = 0
-
-    def _give_up_if_time_stands_still(self, timer: Timer) -> None:
-        if self.seam.certain():
+    def _give_up_if_time_stands_still(self) -> None:
+        if self.seam.certain() and self.last_called is not None:
             self.owner.give_up(
-                f"time stands still at {self.clock.now!r}: {self._in_a_row:,} times in a row a callback"
-                f" has set the next one with no delay, last {describe_timer(timer)}"
+                f"time stands still at {self.clock.now!r}: {STANDSTILL:,} times in a row a callback has set"
+                f" the next one with no delay, last {describe_timer(self.last_called)}"
             )
 
     # How it ends.
@@ -362,6 +387,8 @@ class VirtualTime:
         self._undo.close()
         for _, _, reached in self._adds:
             reached.cancel()
-        for timer in self.timers.clear():
+        waiting, self.timers = self.timers.waiting(), Timers()
+        for _, timer in waiting:
             if not self.loop.is_closed():
-                timer.continue_as(self.loop.call_later(timer.when() - self.clock.now, run_handle, timer))
+                delay = timer.when() - self.clock.now
+                timer.holder = Elsewhere(self.loop.call_later(delay, run_handle, timer))

@@ -19,13 +19,23 @@ class Work(NamedTuple):
     began: float
 
 
+class Child(NamedTuple):
+    """A process that the loop has started."""
+
+    transport: asyncio.SubprocessTransport
+
+    def ended(self) -> bool:
+        """Return whether the loop knows that it has ended."""
+        return self.transport.get_returncode() is not None
+
+
 class RealWork:
     """Counts the real work that a loop has under way, standing in front of the methods of the loop that begin it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seam: Seam) -> None:
+        self.under_way: dict[object, Work] = {}
+        """What has begun: futures, processes and other things that stand for a piece of work."""
         self._seam = seam
-        self._awaited: dict[object, Work] = {}
-        self._children: dict[asyncio.SubprocessTransport, Work] = {}
         self._run_in_executor: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
         self.layer: dict[str, object] = {
             "run_in_executor": self.run_in_executor,
@@ -39,32 +49,33 @@ class RealWork:
 
     def running(self) -> list[str]:
         """Describe what is under way and holds the clock."""
-        return [_describe(work.what) for work in self._all()]
+        self._forget_ended_children()
+        return [_describe(work.what) for work in self.under_way.values()]
 
     def holds_for(self) -> float:
         """Return for how many more real seconds of rest the clock is held, 0 or less for no longer."""
-        if not self._awaited and not self._children:
+        self._forget_ended_children()
+        if not self.under_way:
             return 0
-        return max((work.began for work in self._all()), default=-PATIENCE) + PATIENCE - self._seam.rest
+        return max(work.began for work in self.under_way.values()) + PATIENCE - self._seam.rest
 
     def overtake(self) -> list[str]:
         """Let what is under way hold the clock no more, and describe it."""
         overtaken = self.running()
-        self._awaited.clear()
-        self._children.clear()
+        self.under_way.clear()
         return overtaken
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         """Begin work in an executor, as the loop does."""
         future = self._run_in_executor(executor, func, *args)
-        self._awaited[future] = Work(func, self._seam.rest)
+        self.under_way[future] = Work(func, self._seam.rest)
         future.add_done_callback(self._end)
         return future
 
     def _while_awaited(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def awaited(*args: Any, **kwargs: Any) -> Any:
             key = object()
-            self._awaited[key] = Work(begin, self._seam.rest)
+            self.under_way[key] = Work(begin, self._seam.rest)
             try:
                 return await begin(*args, **kwargs)
             finally:
@@ -77,18 +88,19 @@ class RealWork:
 
         async def run(*args: Any, **kwargs: Any) -> Any:
             transport, protocol = await begin_and_count(*args, **kwargs)
-            self._children[transport] = Work(transport, self._seam.rest)
+            self.under_way[transport] = Work(Child(transport), self._seam.rest)
             return transport, protocol
 
         return run
 
-    def _all(self) -> list[Work]:
-        # The loop learns of a child's end by itself; asking for it here needs no place in anybody's protocol.
-        self._children = {child: work for child, work in self._children.items() if child.get_returncode() is None}
-        return [*self._awaited.values(), *self._children.values()]
+    def _forget_ended_children(self) -> None:
+        # The loop learns of a child's end by itself; asking for it needs no place in anybody's protocol.
+        for key, work in list(self.under_way.items()):
+            if isinstance(work.what, Child) and work.what.ended():
+                del self.under_way[key]
 
     def _end(self, key: object) -> None:
-        self._awaited.pop(key, None)
+        self.under_way.pop(key, None)
 
 
 def _describe(what: object) -> str:
@@ -96,6 +108,6 @@ def _describe(what: object) -> str:
         # asyncio.to_thread hands over Context.run with the function in front of its arguments.
         in_context = isinstance(getattr(what.func, "__self__", None), contextvars.Context)
         return _describe(what.args[0] if in_context else what.func)
-    if hasattr(what, "get_pid"):
-        return f"process {what.get_pid()}"
+    if isinstance(what, Child):
+        return f"process {what.transport.get_pid()}"
     return f"{getattr(what, '__qualname__', type(what).__qualname__)}()"

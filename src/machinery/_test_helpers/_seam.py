@@ -38,6 +38,8 @@ from machinery._test_helpers._layers import Layers
 from machinery._test_helpers._time_module import real_monotonic, unfaked
 
 run_handle = asyncio.Handle._run
+WATCHDOG = "alt_pytest_asyncio.machinery"
+"""The module of the callbacks by which alt-pytest-asyncio ends a test that takes too long: they strike in real time."""
 _PROBED = {"uvloop", "winloop"}
 _POOL_WORKER = getattr(getattr(concurrent.futures.thread, "_worker", None), "__code__", None)
 
@@ -170,7 +172,7 @@ class SelectorSeam(Seam):
 
     def certain(self) -> bool:
         real_timers = any(
-            not handle.cancelled() and not is_watchdog(called_by(handle)[0])
+            not handle.cancelled() and getattr(called_by(handle)[0], "__module__", None) != WATCHDOG
             for handle in getattr(self._loop, "_scheduled", ())
         )
         return not (real_timers or self._watches_files() or _signals_are_handled(self._loop) or _threads_are_busy())
@@ -205,14 +207,19 @@ class SelectorSeam(Seam):
             self.rounds += 1
             return self._real_select(timeout)
         self.rounds = 0
-        return self._real_select(0) or self._at_rest(timeout)
+        events = self._real_select(0)
+        if events:
+            return events
+        wait = math.inf
+        for listener in self._listeners:
+            wait = listener.at_rest(0.0)
+            if wait == 0:
+                return events
+            if wait < math.inf:
+                break
+        return self._rest(timeout, wait)
 
-    def _at_rest(self, timeout: float | None) -> object:
-        wait = self._ask(0.0)
-        if wait == 0:
-            return []
-        if wait == math.inf:
-            return self._real_select(timeout)
+    def _rest(self, timeout: float | None, wait: float) -> object:
         rested, most = 0.0, math.inf if timeout is None else timeout
         began = last = real_monotonic()
         while rested < most:
@@ -342,11 +349,6 @@ def running_loop(wanted: object = None) -> asyncio.AbstractEventLoop:
     if not isinstance(wanted, asyncio.AbstractEventLoop):
         raise TypeError(f"loop must be an event loop or None, got {wanted!r}")
     raise ValueError(f"loop must be the running one, {loop!r}, got {wanted!r}; leave it out or pass the running one")
-
-
-def is_watchdog(callback: object) -> bool:
-    """Tell the timers by which alt-pytest-asyncio ends a test that takes too long: they strike in real time."""
-    return str(getattr(callback, "__module__", "")).startswith("alt_pytest_asyncio.")
 
 
 def failure_of(task: asyncio.Task[Any]) -> BaseException | None:

@@ -16,6 +16,9 @@ _of_thread: dict[int, Clock] = {}
 _module = Layers(time)
 _datetime = Datetime()
 
+followers = _datetime.asked_by
+"""The clocks whose blocks asked that datetime follow; without any, :func:`follow` does nothing."""
+
 
 def show(clock: Clock, *, datetime: bool = False) -> None:
     """Let this thread read all its time from a clock, and other threads their wall time; the newest clock wins.
@@ -41,7 +44,7 @@ def hide(clock: Clock) -> None:
 
 
 def follow() -> None:
-    """Take those who travel along, now that a clock has moved."""
+    """Let datetime follow the newest clock, if there are followers, now that a clock has moved."""
     if _shown:
         _datetime.follow(_shown[-1][1].now)
 

@@ -1,109 +1,120 @@
 """The timers of a virtual clock, in the order in which they fire."""
 
 import asyncio
-import contextvars
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from machinery._test_helpers._where import Origin
 
 _FEW = 100
 
 
+class Holder(Protocol):
+    """Whoever has a timer that is to fire."""
+
+    def note_cancelled(self) -> None:
+        """Learn that the timer has been cancelled."""
+        ...
+
+
 class Timer(asyncio.TimerHandle):
     """What ``call_later`` and ``call_at`` return in virtual time."""
 
-    __slots__ = ("_successor", "_timers", "in_a_row", "origin")
+    __slots__ = ("holder", "origin")
 
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[object, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context | None,
-        origin: Origin,
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self.origin = origin
-        self.in_a_row = 0
-        self._timers: Timers | None = None
-        self._successor: asyncio.TimerHandle | None = None
+    holder: Holder | None
+    """Who is to fire it; nobody once that is done, or is not to be."""
+
+    origin: Origin | None
+    """Where it was set, unless that was by asyncio itself."""
 
     def cancel(self) -> None:
         """Do not call the callback."""
-        if self.cancelled():
-            return
+        holder, self.holder = self.holder, None
         # Not TimerHandle.cancel: that one counts for the loop's own heap, where this timer is not; on uvloop it raises.
         asyncio.Handle.cancel(self)
-        if self._timers is not None:
-            self._timers.note_cancelled()
-        if self._successor is not None:
-            self._successor.cancel()
+        if holder is not None:
+            holder.note_cancelled()
 
-    def continue_as(self, successor: asyncio.TimerHandle) -> None:
-        """Let another timer, of another clock, do the rest; cancelling this one cancels that one."""
+
+class Elsewhere:
+    """Where a timer is that goes on as another one, of another clock."""
+
+    def __init__(self, successor: asyncio.TimerHandle) -> None:
         self._successor = successor
+
+    def note_cancelled(self) -> None:
+        """Cancel the other one as well."""
+        self._successor.cancel()
 
 
 class Timers:
     """A queue ordered by exact deadline, then by when it was put in.
 
-    Entries are tuples, which compare without calling Python code.
-    A heap of handles alone would not keep equal deadlines in the order in which they were put in.
+    The timers of one deadline stand in one list, and only the deadlines are kept in a heap:
+    it costs nothing to keep equal ones in order, and those that fire together are taken out together.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
-        self._count = 0
-        self._cancelled = 0
+        self._moments: list[float] = []
+        self._at: dict[float, list[Timer]] = {}
+        self._size = 0
+        self._cancelled_since_sweep = 0
 
     def push(self, moment: float, timer: Timer) -> None:
         """Put in a timer that is due at this moment."""
-        timer._timers = self
-        self._count += 1
-        heapq.heappush(self._heap, (moment, self._count, timer))
+        timer.holder = self
+        self._size += 1
+        together = self._at.get(moment)
+        if together is None:
+            self._at[moment] = [timer]
+            heapq.heappush(self._moments, moment)
+        else:
+            together.append(timer)
 
     def first(self) -> float:
         """Return the earliest moment at which a timer is due, infinity if there is none."""
-        heap = self._heap
-        while heap:
-            moment, _, timer = heap[0]
-            if not timer.cancelled():
-                return moment
-            heapq.heappop(heap)
-            self._cancelled -= 1
+        while self._moments:
+            together = self._at[self._moments[0]]
+            if together[0].holder is not None:
+                return self._moments[0]
+            alive = [timer for timer in together if timer.holder is not None]
+            self._size -= len(together) - len(alive)
+            if alive:
+                self._at[self._moments[0]] = alive
+            else:
+                del self._at[heapq.heappop(self._moments)]
         return math.inf
 
-    def take(self, moment: float) -> Iterator[Timer]:
-        """Take out, one after the other, those that are due at this moment and were put in before this call."""
-        heap, last = self._heap, self._count
-        while heap and heap[0][0] == moment and heap[0][1] <= last:
-            timer = heapq.heappop(heap)[2]
-            if timer.cancelled():
-                self._cancelled -= 1
-            else:
-                timer._timers = None
-                yield timer
+    def take_first(self) -> list[Timer]:
+        """Take out all that are due first, in order; some may be cancelled."""
+        together = self._at.pop(heapq.heappop(self._moments))
+        self._size -= len(together)
+        return together
+
+    def put_back(self, moment: float, timers: list[Timer]) -> None:
+        """Put in again what was taken out, before what is due at the same moment."""
+        newer = self._at.pop(moment, [])
+        self._moments = [other for other in self._moments if other != moment]
+        heapq.heapify(self._moments)
+        self._size -= len(newer)
+        for timer in [*timers, *newer]:
+            self.push(moment, timer)
 
     def waiting(self) -> list[tuple[float, Timer]]:
         """Return all that are to come, in order."""
-        return [(moment, timer) for moment, _, timer in sorted(self._heap) if not timer.cancelled()]
-
-    def clear(self) -> list[Timer]:
-        """Take out all that are to come, in order."""
-        timers = [timer for _, timer in self.waiting()]
-        for timer in timers:
-            timer._timers = None
-        self._heap.clear()
-        return timers
+        return [(at, timer) for at in sorted(self._moments) for timer in self._at[at] if timer.holder is not None]
 
     def note_cancelled(self) -> None:
-        """Sweep once more than half of the queue is cancelled, so that timeouts which never strike cost no memory."""
-        self._cancelled += 1
-        if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
-            # In place: a callback that is called from within `take` may be what cancels.
-            self._heap[:] = [entry for entry in self._heap if not entry[2].cancelled()]
-            heapq.heapify(self._heap)
-            self._cancelled = 0
+        """Sweep once half of the queue may be cancelled, so that timeouts which never strike cost no memory."""
+        self._cancelled_since_sweep += 1
+        if self._cancelled_since_sweep > _FEW and self._cancelled_since_sweep * 2 > self._size:
+            waiting = self.waiting()
+            self._at.clear()
+            for moment, timer in waiting:
+                self._at.setdefault(moment, []).append(timer)
+            # Ascending, which is a heap as well.
+            self._moments = list(self._at)
+            self._size = len(waiting)
+            self._cancelled_since_sweep = 0

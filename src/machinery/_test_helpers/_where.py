@@ -49,8 +49,10 @@ def first_of_users(traceback: TracebackType | None) -> TracebackType | None:
     return traceback
 
 
-def set_at(origin: Origin) -> str | None:
-    """Return the file and line of an origin; ``None`` if that is asyncio's or ours."""
+def set_at(origin: Origin | None) -> str | None:
+    """Return the file and line of an origin; ``None`` if there is none, or if that is asyncio's or ours."""
+    if origin is None:
+        return None
     code, instruction = origin
     if _hidden(code):
         return None
