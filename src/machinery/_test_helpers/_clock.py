@@ -93,8 +93,8 @@ class Clock:
         if delay <= 0:
             return ticks or 0
         whole = round(ticks)
-        # By rounding alone, a float can be this far from a whole number of ticks. The first part covers sums of some ten
-        # thousand floats and stays far below a tick, the second the conversion of one very long time.
+        # By rounding alone, a float can be this far from a whole number of ticks. The first part covers sums of some
+        # ten thousand floats and stays far below a tick, the second the conversion of one very long time.
         noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + magnitude)
         return whole or 1 if abs(ticks - whole) <= noise else ticks
 

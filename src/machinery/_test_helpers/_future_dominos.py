@@ -176,11 +176,13 @@ class Row:
         self.name = name
         self.dominos: dict[int, FallingDomino] = {}
         self.next = 1
-        self.participants: dict[asyncio.Task[Any], int] = {}
+        self.participants: dict[asyncio.Task[Any] | None, int] = {}
         """The tasks that have awaited a domino, and the last one that each of them did."""
         self.owner = Owner(functools.partial(report_dominos, self))
-        self._log = log
+        self.log = log
         self.of_name = f" of {name!r}" if name else ""
+        self.knocked_over: asyncio.Future[None] = loop.create_future()
+        self.knocked_over.set_result(None)
         self._closed = False
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
@@ -201,23 +203,25 @@ class Row:
 
     def __getitem__(self, num: int) -> Domino:
         __tracebackhide__ = True
-        # The type is looked at first: 1.0 and True would find domino 1 as well.
-        domino = self.dominos.get(num) if type(num) is int else None
+        if type(num) is not int:
+            num = self._index(num)
+        domino = self.dominos.get(num)
         return self._retrieve(num) if domino is None else domino
 
-    def _retrieve(self, num: int) -> Domino:
+    def _index(self, num: object) -> int:
         __tracebackhide__ = True
         if isinstance(num, bool) or not hasattr(num, "__index__"):
             raise TypeError(f"dominos are numbered by integers {self._valid()}, got {num!r}")
-        num = operator.index(num)
+        return operator.index(num)
+
+    def _retrieve(self, num: int) -> Domino:
+        __tracebackhide__ = True
         if not 1 <= num <= self.expected:
             raise IndexError(f"there is no domino {num}: the valid numbers are {self._valid()}")
-        domino = self.dominos.get(num)
-        if domino is None:
-            domino = self.dominos[num] = FallingDomino(self, num)
-            self._log.info("domino %s%s was retrieved", num, self.of_name)
-            if self._closed:
-                domino.cancel()
+        domino = self.dominos[num] = FallingDomino(self, num)
+        self.log.info("domino %s%s was retrieved", num, self.of_name)
+        if self._closed:
+            domino.cancel()
         return domino
 
     def _valid(self) -> str:
@@ -261,9 +265,6 @@ class Row:
             return 0
         return math.inf
 
-    def note_fallen(self, num: int) -> None:
-        self._log.info("domino %s%s has fallen", num, self.of_name)
-
     def check(self) -> None:
         """Raise unless every domino was asked for and has fallen."""
         __tracebackhide__ = True
@@ -278,8 +279,9 @@ class Row:
     def close(self) -> None:
         """Leave nobody waiting for a domino that will not fall any more."""
         self._closed = True
-        for domino in self.dominos.values():
-            domino.cancel()
+        if not self.loop.is_closed():
+            for domino in self.dominos.values():
+                domino.cancel()
 
 
 class Callback(NamedTuple):
@@ -295,19 +297,20 @@ Waiter = asyncio.Future[None] | Callback
 class FallingDomino:
     """A domino, and who waits for it in which order."""
 
+    __slots__ = ("__weakref__", "_num", "_outcome", "_row", "awaited", "waiters")
+
     def __init__(self, row: Row, num: int) -> None:
         self._row = row
         self._num = num
-        self._future: asyncio.Future[None] = row.loop.create_future()
+        self._outcome: asyncio.Future[None] | None = None
         self.waiters: list[Waiter] = []
         self.awaited = False
 
     def __await__(self) -> Generator[None]:
         self.awaited = True
-        if (task := asyncio.current_task()) is not None:
-            self._row.participants[task] = self._num
-        if self._future.done():
-            return self._future.__await__()
+        self._row.participants[asyncio.current_task()] = self._num
+        if self._outcome is not None:
+            return self._outcome.__await__()
         # Everybody waits for a future of their own: one who is cancelled cancels that, and not the domino.
         waiter: asyncio.Future[None] = self._row.loop.create_future()
         self.waiters.append(waiter)
@@ -318,10 +321,10 @@ class FallingDomino:
     ) -> FutureCallback[None]:
         self.awaited = True
         callback = Callback(cb, contextvars.copy_context() if context is None else context)
-        if self._future.done():
-            self._tell(callback)
-        else:
+        if self._outcome is None:
             self.waiters.append(callback)
+        else:
+            self._tell(callback, self._outcome)
         return cb
 
     def remove_done_callback(self, cb: Callable[[FutureStatus[None]], None]) -> int:
@@ -331,71 +334,88 @@ class FallingDomino:
         self.waiters = kept
         return removed
 
-    def cancel(self) -> None:
-        if self._future.cancel():
-            self._by_hand()
-
-    def set_exception(self, exc: BaseException) -> None:
-        self._future.set_exception(exc)
-        self._future.exception()
-        self._by_hand()
-
-    def set_result(self, value: None) -> None:
-        if value is not None:
-            raise TypeError(f"a domino carries no value, got {value!r}: pass None")
-        self._future.set_result(None)
-        self._by_hand()
-
-    def cancelled(self) -> bool:
-        return self._future.cancelled()
-
-    def done(self) -> bool:
-        return self._future.done()
-
-    def exception(self) -> BaseException | None:
-        return self._future.exception()
-
-    def result(self) -> None:
-        return self._future.result()
-
-    def __repr__(self) -> str:
-        if self.done():
-            state = (
-                "cancelled" if self.cancelled() else f"gave {brief(self.exception())}" if self.exception() else "fallen"
-            )
-        else:
-            state = f"standing, {len(self.waiters)} waiting"
-        return f"<domino {self._num}{self._row.of_name}: {state}>"
-
     def fall(self) -> None:
         """Be knocked over by the one before."""
-        self._future.set_result(None)
-        self._wake()
+        self._knock_over(self._row.knocked_over)
 
-    def _by_hand(self) -> None:
+    def cancel(self) -> None:
+        if self._outcome is None:
+            outcome = self._row.loop.create_future()
+            outcome.cancel()
+            self._knock_over_by_hand(outcome)
+
+    def set_exception(self, exc: BaseException) -> None:
+        __tracebackhide__ = True
+        outcome = self._row.loop.create_future()
+        outcome.set_exception(exc)
+        # Reading it is what tells asyncio that nobody need be warned of an exception that nobody has read.
+        outcome.exception()
+        self._knock_over_by_hand(outcome)
+
+    def set_result(self, value: None) -> None:
+        __tracebackhide__ = True
+        if value is not None:
+            raise TypeError(f"a domino carries no value, got {value!r}: pass None")
+        self._knock_over_by_hand(self._row.knocked_over)
+
+    def cancelled(self) -> bool:
+        return self._outcome is not None and self._outcome.cancelled()
+
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    def exception(self) -> BaseException | None:
+        __tracebackhide__ = True
+        return self._result().exception()
+
+    def result(self) -> None:
+        __tracebackhide__ = True
+        return self._result().result()
+
+    def _result(self) -> asyncio.Future[None]:
+        __tracebackhide__ = True
+        if self._outcome is None:
+            raise asyncio.InvalidStateError(f"{self!r} has not been knocked over yet")
+        return self._outcome
+
+    def __repr__(self) -> str:
+        if self._outcome is None:
+            state = f"standing, {len(self.waiters)} waiting"
+        elif self._outcome.cancelled():
+            state = "cancelled"
+        else:
+            failure = self._outcome.exception()
+            state = "fallen" if failure is None else f"fallen with {brief(failure)}"
+        return f"<domino {self._num}{self._row.of_name}, {state}>"
+
+    def _knock_over_by_hand(self, outcome: asyncio.Future[None]) -> None:
+        __tracebackhide__ = True
+        if self._outcome is not None:
+            raise asyncio.InvalidStateError(f"{self!r} has been knocked over already")
         # Who knocks a domino over by hand need not await it for the chain to go on.
         self.awaited = True
-        self._wake()
+        self._knock_over(outcome)
 
-    def _wake(self) -> None:
-        self._row.note_fallen(self._num)
+    def _knock_over(self, outcome: asyncio.Future[None]) -> None:
+        self._outcome = outcome
+        self._row.log.info("domino %s%s has fallen", self._num, self._row.of_name)
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
-            self._tell(waiter)
+            self._tell(waiter, outcome)
 
-    def _tell(self, waiter: Waiter) -> None:
+    def _tell(self, waiter: Waiter, outcome: asyncio.Future[None]) -> None:
         if isinstance(waiter, Callback):
             self._row.loop.call_soon(waiter.function, self, context=waiter.context)
         elif waiter.done():
             pass
-        elif self._future.cancelled():
+        elif outcome.cancelled():
             waiter.cancel()
-        elif (exception := self._future.exception()) is not None:
-            waiter.set_exception(exception)
-            # Reading it says that somebody knows of it, for the case that this waiter is cancelled before it wakes.
-            waiter.exception()
-        else:
+        elif (failure := outcome.exception()) is None:
             waiter.set_result(None)
+        else:
+            waiter.set_exception(failure)
+            # Read here as well, for the case that this waiter is cancelled before it wakes.
+            waiter.exception()
 
 
 def _whole(expected: object) -> int:

@@ -65,7 +65,7 @@ def report_dominos(row: "Row", error: BaseException | None) -> Iterator[str]:
             listed |= {task, behind}
             lines.append(f"  {num} <- {_task(behind)} at {waits_at(behind)}")
     yield from _some(iter(lines), len(lines), "wait for dominos")
-    ended = [(task, num) for task, num in row.participants.items() if task.done()]
+    ended = [(task, num) for task, num in row.participants.items() if task is not None and task.done()]
     yield from _some(
         (f"  {_task(task)} ended after domino {num}: {_outcome(task)}" for task, num in ended), len(ended), "ended"
     )

@@ -1,0 +1,215 @@
+"""What dominos and virtual time tell of themselves, and the loops that they work on."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+import pytest
+
+from machinery import helpers as hp
+from machinery import test_helpers as thp
+from tests.loops import Run, on_every_loop
+
+NAME = "machinery.test_helpers"
+
+
+async def fall(futs: thp.FutureDominos, *nums: int) -> None:
+    """Let these dominos fall, one after the other."""
+    futs.begin()
+    for num in nums:
+        await futs[num]
+
+
+class Lines:
+    """A log that keeps what it is told, without being a logger."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def debug(self, msg: object, /, *args: object) -> None:
+        """Keep it."""
+        self.lines.append(("debug", str(msg) % args))
+
+    def info(self, msg: object, /, *args: object) -> None:
+        """Keep it."""
+        self.lines.append(("info", str(msg) % args))
+
+    def warning(self, msg: object, /, *args: object) -> None:
+        """Keep it."""
+        self.lines.append(("warning", str(msg) % args))
+
+    def error(self, msg: object, /, *args: object, exc_info: BaseException | None = None) -> None:
+        """Keep it."""
+        self.lines.append(("error", str(msg) % args))
+
+    def exception(self, msg: object, /, *args: object) -> None:
+        """Keep it."""
+        self.lines.append(("exception", str(msg) % args))
+
+
+class TestLogs:
+    """One line when a domino is asked for, and one when it falls."""
+
+    @pytest.mark.proves("B1")
+    async def test_the_default_log_gets_a_line_for_each_retrieval_and_each_fall(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Asking again, and awaiting again, says nothing more."""
+        with caplog.at_level(logging.INFO, logger=NAME):
+            async with thp.future_dominos(expected=2) as futs:
+                await fall(futs, 1, 1, 2, 2)
+
+        assert caplog.record_tuples == [
+            (NAME, logging.INFO, "domino 1 was retrieved"),
+            (NAME, logging.INFO, "domino 1 has fallen"),
+            (NAME, logging.INFO, "domino 2 was retrieved"),
+            (NAME, logging.INFO, "domino 2 has fallen"),
+        ]
+
+    @pytest.mark.proves("B1", "B2")
+    @pytest.mark.parametrize("kind", ["logger", "adapter", "anything"])
+    async def test_a_log_that_is_given_gets_the_lines_instead(
+        self, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Any logger or adapter will do, and so will what is only shaped like one."""
+        anything, logger = Lines(), logging.getLogger("tests.both")
+        logs: dict[str, hp.protocols.Logger] = {
+            "logger": logger,
+            "adapter": logging.LoggerAdapter(logger, {}),
+            "anything": anything,
+        }
+        with caplog.at_level(logging.INFO):
+            async with thp.future_dominos(expected=1, name="race", log=logs[kind]) as futs:
+                await fall(futs, 1)
+
+        lines = ["domino 1 of 'race' was retrieved", "domino 1 of 'race' has fallen"]
+        told = [] if kind == "anything" else [("tests.both", logging.INFO, line) for line in lines]
+        assert caplog.record_tuples == told
+        assert anything.lines == ([("info", line) for line in lines] if kind == "anything" else [])
+
+    @pytest.mark.proves("B1")
+    async def test_a_domino_that_is_knocked_over_by_hand_has_its_line_as_well(self) -> None:
+        """One for each, whatever was done to it."""
+        log = Lines()
+        async with thp.future_dominos(expected=3, log=log) as futs:
+            futs[1].set_result(None)
+            futs[2].set_exception(ValueError("by hand"))
+            futs[3].cancel()
+            futs[3].cancel()
+
+        assert log.lines == [
+            ("info", f"domino {num} {what}") for num in (1, 2, 3) for what in ("was retrieved", "has fallen")
+        ]
+
+
+class TestNames:
+    """The `name` that a block is given."""
+
+    @pytest.mark.proves("B2")
+    async def test_a_row_and_its_dominos_show_the_name_and_how_far_they_are(self) -> None:
+        """In their reprs."""
+        async with thp.future_dominos(expected=4, name="race") as futs:
+            before = [repr(futs), repr(futs[1])]
+            await fall(futs, 1)
+            futs[2].set_exception(ValueError("by hand"))
+            futs[3].cancel()
+            after = [repr(each) for each in (futs, futs[1], futs[2], futs[3])]
+            await fall(futs, 4)
+
+        assert before == ["<dominos of 'race': 0 of 4 have fallen>", "<domino 1 of 'race': standing, 0 waiting>"]
+        assert after == [
+            "<dominos of 'race': 3 of 4 have fallen>",
+            "<domino 1 of 'race': fallen>",
+            "<domino 2 of 'race': gave ValueError('by hand')>",
+            "<domino 3 of 'race': cancelled>",
+        ]
+
+    @pytest.mark.proves("B2")
+    async def test_without_a_name_reprs_do_without(self) -> None:
+        """Nothing stands in its place."""
+        async with thp.future_dominos(expected=1) as futs:
+            reprs = [repr(futs), repr(futs[1])]
+            await fall(futs, 1)
+
+        assert reprs == ["<dominos: 0 of 1 have fallen>", "<domino 1: standing, 0 waiting>"]
+
+    @pytest.mark.proves("B2", "D7")
+    @pytest.mark.parametrize("retrieved", [[1], [1, 2]], ids=["not accessed", "not completed"])
+    async def test_the_report_on_missing_dominos_names_their_row(self, retrieved: list[int]) -> None:
+        """In the notes and not in the message."""
+        with pytest.raises(AssertionError) as error:
+            async with thp.future_dominos(expected=2, name="race") as futs:
+                for num in retrieved:
+                    futs[num]
+
+        assert "race" not in str(error.value)
+        assert "dominos 'race': none of 2 have fallen" in "\n".join(error.value.__notes__)
+
+
+class TestLoops:
+    """What they run on."""
+
+    @pytest.mark.proves("B3")
+    @on_every_loop
+    def test_dominos_fall_in_order_on_every_loop(self, run: Run) -> None:
+        """With real input and output between them."""
+
+        async def main() -> None:
+            called: list[object] = []
+            served = asyncio.Event()
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                writer.write(await reader.readline())
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+                served.set()
+
+            async def first(futs: thp.FutureDominos, port: int) -> None:
+                await futs[1]
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"first\n")
+                called.append(await reader.readline())
+                writer.close()
+                await writer.wait_closed()
+                await served.wait()
+                called.append("closed")
+                await futs[2]
+
+            async def third(futs: thp.FutureDominos) -> None:
+                await futs[3]
+                called.append("third")
+
+            async with (
+                await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+                thp.future_dominos(expected=3) as futs,
+                asyncio.TaskGroup() as tasks,
+            ):
+                tasks.create_task(third(futs))
+                tasks.create_task(first(futs, server.sockets[0].getsockname()[1]))
+                futs.begin()
+                await futs.finished.wait()
+
+            assert called == [b"first\n", "closed", "third"]
+
+        run(main())
+
+    @pytest.mark.proves("B3")
+    @pytest.mark.parametrize(
+        "block", [lambda: thp.future_dominos(expected=1), thp.mocked_call_later], ids=["dominos", "time"]
+    )
+    def test_a_loop_that_does_not_tell_when_it_is_idle_is_refused(
+        self, block: Callable[[], contextlib.AbstractAsyncContextManager[object]]
+    ) -> None:
+        """The error names the kind of the loop and says what to use."""
+        before, foreign = dict(vars(time)), type("Foreign", (asyncio.AbstractEventLoop,), {})()
+        entering = block().__aenter__()
+        asyncio._set_running_loop(foreign)
+        try:
+            with pytest.raises(RuntimeError, match=r"^cannot tell when a loop of type .*Foreign is idle: .* uvloop$"):
+                next(entering.__await__())
+        finally:
+            asyncio._set_running_loop(None)
+        assert (vars(foreign), vars(time)) == ({}, before)
