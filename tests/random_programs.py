@@ -330,7 +330,9 @@ def in_real_time(programs: Sequence[str], slot_seconds: float = 0.02) -> list[Lo
     compiled = [compile(program, "<program>", "exec") for program in programs]
     while True:
         selector = Watched()
-        logs = settle(side_by_side(compiled, slot_seconds), functools.partial(asyncio.SelectorEventLoop, selector))
+        loop_factory = functools.partial(asyncio.SelectorEventLoop, selector)
+        # Debug mode is too slow for short slots.
+        logs = settle(side_by_side(compiled, slot_seconds), loop_factory, debug=False)
         if selector.late + selector.busy < slot_seconds / 2:
             return [[(round(slot), what) for slot, what in log] for log in logs]
         slot_seconds *= 2
@@ -372,7 +374,12 @@ class Watched(selectors.DefaultSelector):
         return events
 
 
-def settle(coroutine: Coroutine[object, object, T], loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> T:
+def settle(
+    coroutine: Coroutine[object, object, T],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+    *,
+    debug: bool | None = None,
+) -> T:
     """Run a coroutine on a loop of its own, and leave alone the loop that an async plugin has set for the tests."""
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(coroutine)

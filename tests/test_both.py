@@ -274,7 +274,7 @@ def names_defined(tree: ast.AST) -> set[str]:
 
 
 def private_names_used(tree: ast.AST, own: set[str]) -> set[str]:
-    """Return the private names that a module takes from others: by a dot, or by `getattr`, which needs no such thing."""
+    """Return the private names that a module takes from others: by a dot, or by `getattr`, even if we use it too."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr not in own:

@@ -17,7 +17,7 @@ import pytest
 from tests import random_programs
 from tests.random_programs import Clock, Log
 
-SIDE_BY_SIDE = 12
+SIDE_BY_SIDE = 40
 CLOCKS = [
     Clock(slot_seconds=1, precision=0.1, start_time=0),
     Clock(slot_seconds=0.3, precision=0.1, start_time=12.5),

@@ -63,10 +63,10 @@ class TestNumbers:
     async def test_an_integer_of_another_type_finds_the_same_domino(self) -> None:
         """Whatever Python takes as an index will do."""
         async with thp.future_dominos(expected=3) as futs:
-            by_index = futs[cast(int, Two())]
+            by_index = [futs[cast(int, Two())], futs[2], futs[cast(int, Two())]]
             await use_all(futs, 3)
 
-        assert by_index is futs[2]
+        assert by_index == [futs[2]] * 3
 
     @pytest.mark.proves("D1", "D6", "D7")
     async def test_a_row_of_no_dominos_has_no_numbers_and_finishes(self) -> None:
@@ -116,3 +116,12 @@ class TestArguments:
         loop = cast(asyncio.AbstractEventLoop, "uvloop")
         with pytest.raises(TypeError, match=r"^loop must be an event loop or None, got 'uvloop'$"):
             await thp.future_dominos(expected=1, loop=loop).__aenter__()
+
+    @pytest.mark.proves("D5")
+    async def test_a_domino_set_to_a_value_is_a_type_error(self) -> None:
+        """It stands as before."""
+        async with thp.future_dominos(expected=1) as futs:
+            with pytest.raises(TypeError, match=r"^a domino carries no value, got 'value': pass None$"):
+                futs[1].set_result(cast(None, "value"))
+            assert not futs[1].done()
+            await use_all(futs, 1)

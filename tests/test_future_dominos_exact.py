@@ -106,6 +106,17 @@ class TestWhenADominoFalls:
         assert called == [first, second]
 
     @pytest.mark.proves("D2")
+    async def test_awaiting_outside_of_any_task_counts(self) -> None:
+        """Whoever drives a coroutine by hand awaits as well."""
+        async with thp.future_dominos(expected=2) as futs:
+            by_hand = futs[1].__await__()
+            asyncio.get_running_loop().call_soon(next, by_hand)
+            futs.begin()
+            await futs[2]
+            with pytest.raises(StopIteration):
+                next(by_hand)
+
+    @pytest.mark.proves("D2")
     async def test_all_that_a_domino_woke_runs_before_the_next_one_falls(self) -> None:
         """However many rounds of the loop that takes, in tasks and callbacks started on the way."""
         async with thp.future_dominos(expected=3) as futs:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from machinery._test_helpers._owner import Hopeless, Owner, block
 from machinery._test_helpers._reports import report_dominos
-from machinery._test_helpers._seam import Seam, running_loop
+from machinery._test_helpers._seam import running_loop, seam_of
 from machinery._test_helpers._where import brief
 from machinery.helpers.protocols import FutureCallback, FutureStatus, Logger
 
@@ -192,10 +192,11 @@ class Row:
         """Let the dominos fall while the loop rests."""
         __tracebackhide__ = True
         with contextlib.ExitStack() as undo:
-            self.seam = Seam.join(self.loop, self)
+            self.seam = seam_of(self.loop)
+            self.seam.enter(self)
             undo.callback(self.seam.leave, self)
             hopeless = Hopeless(self.seam, self.owner)
-            Seam.join(self.loop, hopeless, first=True)
+            self.seam.enter(hopeless, first=True)
             undo.callback(self.seam.leave, hopeless)
             undo.callback(self.close)
             with self.owner.told():

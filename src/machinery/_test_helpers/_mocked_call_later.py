@@ -19,7 +19,7 @@ from machinery._test_helpers._clock import NEVER, Clock, clean, due, finite, not
 from machinery._test_helpers._owner import Hopeless, Owner, block
 from machinery._test_helpers._real_work import PATIENCE, RealWork
 from machinery._test_helpers._reports import describe_timer, report_virtual_time
-from machinery._test_helpers._seam import WATCHDOG, Seam, run_handle, running_loop
+from machinery._test_helpers._seam import WATCHDOG, run_handle, running_loop, seam_of
 from machinery._test_helpers._tasks import Tasks
 from machinery._test_helpers._timers import Elsewhere, Timer, Timers
 
@@ -164,11 +164,10 @@ class VirtualTime:
     def shown(self, *, datetime: bool) -> Iterator[None]:
         """Let the loop and its thread live in this time."""
         with self._undo:
-            self.seam = Seam.join(self.loop, self, first=True)
-            self._undo.callback(self.seam.leave, self)
-            hopeless = Hopeless(self.seam, self.owner)
-            Seam.join(self.loop, hopeless, first=True)
-            self._undo.callback(self.seam.leave, hopeless)
+            self.seam = seam_of(self.loop)
+            for listener in (self, Hopeless(self.seam, self.owner)):
+                self.seam.enter(listener, first=True)
+                self._undo.callback(self.seam.leave, listener)
             self.work = RealWork(self.loop, self.seam)
             self.tasks = Tasks(self.loop)
             layer = {

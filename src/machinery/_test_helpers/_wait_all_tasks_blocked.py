@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from machinery._test_helpers._seam import Seam, running_loop
+from machinery._test_helpers._seam import running_loop, seam_of
 
 
 async def wait_all_tasks_blocked() -> None:
@@ -39,7 +39,8 @@ async def wait_all_tasks_blocked() -> None:
     :raises RuntimeError: if the running loop is of a kind that does not tell when it is idle.
     """
     blocked = Blocked(running_loop())
-    seam = Seam.join(blocked.loop, blocked)
+    seam = seam_of(blocked.loop)
+    seam.enter(blocked)
     try:
         await blocked.reached
     finally:

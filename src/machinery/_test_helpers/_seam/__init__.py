@@ -1,0 +1,70 @@
+"""The seam between the helpers and the event loop: it knows when a loop is idle.
+
+This package is the only place that leans on what asyncio does not document.
+
+``loop._selector.select``
+    Asyncio's own loops, on every platform, block in this one call.
+    When it is asked to wait for longer than nothing, they have nothing left to run.
+    Without it, entering a block raises ``RuntimeError``.
+``type(loop)._run_once``
+    The scheduler of these loops.
+    It reads ``loop.time()`` to serve the timers that the loop itself keeps, and they keep real time.
+    Without it every reader gets virtual time, and those timers fire early or late.
+``call_soon``, ``call_soon_threadsafe`` of uvloop
+    Documented, but not that futures and tasks find them on the instance, nor that callbacks run in rounds between which
+    sockets are read. Without the first no jump ever happens, without the second what is in a socket is overtaken.
+``loop._scheduled``, ``loop._ssock``, ``loop._signal_handlers``, ``concurrent.futures.thread._worker``
+    Tell what could still wake the loop. Without them that is never certain, and nobody is told to give up.
+``_fut_waiter`` and ``_exception`` of tasks, ``_callback`` and ``_args`` of handles
+    Tell who waits for what. Without them reports say less.
+``asyncio.Handle._run``
+    Calls a handle's callback in its context and reports what it raises to the loop.
+    Without it this package cannot be imported.
+"""
+
+import asyncio
+
+from machinery._test_helpers._seam._facts import WATCHDOG, called_by, failure_of, run_handle, waited_for
+from machinery._test_helpers._seam._probe_seam import ProbeSeam
+from machinery._test_helpers._seam._seam import Listener, Seam
+from machinery._test_helpers._seam._selector_seam import SelectorSeam
+
+__all__ = [
+    "WATCHDOG",
+    "Listener",
+    "Seam",
+    "called_by",
+    "failure_of",
+    "run_handle",
+    "running_loop",
+    "seam_of",
+    "waited_for",
+]
+
+_PROBED = {"uvloop", "winloop"}
+
+
+def running_loop(wanted: object = None) -> asyncio.AbstractEventLoop:
+    """Return the running loop; raise unless it is the wanted one, where one is wanted."""
+    loop = asyncio.get_running_loop()
+    if wanted is None or wanted is loop:
+        return loop
+    if not isinstance(wanted, asyncio.AbstractEventLoop):
+        raise TypeError(f"loop must be an event loop or None, got {wanted!r}")
+    raise ValueError(f"loop must be the running one, {loop!r}, got {wanted!r}; leave it out or pass the running one")
+
+
+def seam_of(loop: asyncio.AbstractEventLoop) -> Seam:
+    """Return the seam of a loop; raise ``RuntimeError`` if there can be none."""
+    if loop in Seam.of_loop:
+        return Seam.of_loop[loop]
+    selector = getattr(loop, "_selector", None)
+    if callable(getattr(selector, "select", None)):
+        return SelectorSeam(loop, selector)
+    kind = type(loop)
+    if any(ancestor.__module__.split(".")[0] in _PROBED for ancestor in kind.__mro__):
+        return ProbeSeam(loop)
+    raise RuntimeError(
+        f"cannot tell when a loop of type {kind.__module__}.{kind.__qualname__} is idle:"
+        " run the test on one of asyncio's own loops or on uvloop"
+    )
