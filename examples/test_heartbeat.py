@@ -27,14 +27,14 @@ async def watch(peer: ObjectReceiveStream[str], *, patience: float) -> None:
 async def test_a_peer_that_beats_is_alive_all_day() -> None:
     """Beats every half minute keep a watcher with a patience of a minute and a half waiting."""
     sender, receiver = anyio.create_memory_object_stream[str]()
-    async with thp.mocked_call_later(), sender, receiver:
+    async with thp.mocked_call_later(), sender, receiver, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: beat(sender, every=30))
         with anyio.move_on_after(24 * 60 * 60) as day:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(lambda: beat(sender, every=30))
-                await watch(receiver, patience=90)
+            await watch(receiver, patience=90)
 
         assert day.cancelled_caught
         assert time.time() == 24 * 60 * 60
+        tasks.cancel_scope.cancel()
 
 
 async def test_silence_is_noticed_a_minute_and_a_half_after_the_last_beat() -> None:

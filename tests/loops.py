@@ -23,5 +23,7 @@ def run_on(kind: str, main: Coroutine[object, object, None]) -> None:
         runner.run(asyncio.wait_for(main, 60))
 
 
-on_every_loop = pytest.mark.parametrize("run", [pytest.param(functools.partial(run_on, kind), id=kind) for kind in FACTORIES])
+on_every_loop = pytest.mark.parametrize(
+    "run", [pytest.param(functools.partial(run_on, kind), id=kind) for kind in FACTORIES]
+)
 """Gives a test the parameter ``run``."""

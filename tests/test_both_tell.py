@@ -26,27 +26,13 @@ class Lines:
     """A log that keeps what it is told, without being a logger."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[str, str]] = []
+        self.lines: list[str] = []
 
-    def debug(self, msg: object, /, *args: object) -> None:
+    def info(self, msg: object, /, *args: object, exc_info: BaseException | None = None) -> None:
         """Keep it."""
-        self.lines.append(("debug", str(msg) % args))
+        self.lines.append(str(msg) % args)
 
-    def info(self, msg: object, /, *args: object) -> None:
-        """Keep it."""
-        self.lines.append(("info", str(msg) % args))
-
-    def warning(self, msg: object, /, *args: object) -> None:
-        """Keep it."""
-        self.lines.append(("warning", str(msg) % args))
-
-    def error(self, msg: object, /, *args: object, exc_info: BaseException | None = None) -> None:
-        """Keep it."""
-        self.lines.append(("error", str(msg) % args))
-
-    def exception(self, msg: object, /, *args: object) -> None:
-        """Keep it."""
-        self.lines.append(("exception", str(msg) % args))
+    debug = warning = error = exception = info
 
 
 class TestLogs:
@@ -87,7 +73,7 @@ class TestLogs:
         lines = ["domino 1 of 'race' was retrieved", "domino 1 of 'race' has fallen"]
         told = [] if kind == "anything" else [("tests.both", logging.INFO, line) for line in lines]
         assert caplog.record_tuples == told
-        assert anything.lines == ([("info", line) for line in lines] if kind == "anything" else [])
+        assert anything.lines == (lines if kind == "anything" else [])
 
     @pytest.mark.proves("B1")
     async def test_a_domino_that_is_knocked_over_by_hand_has_its_line_as_well(self) -> None:
@@ -99,9 +85,7 @@ class TestLogs:
             futs[3].cancel()
             futs[3].cancel()
 
-        assert log.lines == [
-            ("info", f"domino {num} {what}") for num in (1, 2, 3) for what in ("was retrieved", "has fallen")
-        ]
+        assert log.lines == [f"domino {num} {what}" for num in (1, 2, 3) for what in ("was retrieved", "has fallen")]
 
 
 class TestNames:
@@ -193,7 +177,7 @@ class TestLoops:
     ) -> None:
         """The error names the kind of the loop and says what to use."""
         foreign = type("Foreign", (asyncio.BaseEventLoop,), {})()
-        before = [dict(vars(each)) for each in (foreign, time)]
+        before = set(vars(foreign)), dict(vars(time))
         entering = block().__aenter__()
         asyncio._set_running_loop(foreign)
         try:
@@ -201,5 +185,6 @@ class TestLoops:
                 next(entering.__await__())
         finally:
             asyncio._set_running_loop(None)
+            after = set(vars(foreign)), dict(vars(time))
             foreign.close()
-        assert [dict(vars(foreign), _closed=False), vars(time)] == before
+        assert after == before

@@ -193,7 +193,18 @@ def test_what_no_float_can_tell_is_never_due(precision: float, delay: float) -> 
     clock = Clock(start_time=0, precision=precision)
     clock.move_to(10**8)
 
-    assert clock.later(delay) == (NEVER, NEVER)
+    moment, _ = clock.later(delay)
+
+    assert moment == NEVER
+
+
+@pytest.mark.proves("T2", "T3")
+def test_many_different_delays_are_all_exact() -> None:
+    """The thousandth kind of delay is counted like the first, and the first like itself when it comes again."""
+    clock = Clock(start_time=0, precision=0.1)
+    delays = [*range(3000), *range(3000)]
+
+    assert [clock.later(delay / 10) for delay in delays] == [(delay, delay / 10) for delay in delays]
 
 
 @pytest.mark.proves("T3")

@@ -295,3 +295,16 @@ class TestLeftBehind:
             futs.begin()
             await futs.finished.wait()
         assert called == [futs[1], futs[2]]
+
+    @pytest.mark.proves("D8")
+    def test_closing_the_loop_inside_the_block_cancels_the_dominos(self) -> None:
+        """And leaving the block later, when nothing can be told to anybody any more, still works."""
+        loop = asyncio.new_event_loop()
+        block = thp.future_dominos(expected=1)
+        futs = loop.run_until_complete(block.__aenter__())
+        first = futs[1]
+        loop.close()
+        assert first.cancelled()
+
+        with pytest.raises(StopIteration):
+            block.__aexit__(None, None, None).send(None)

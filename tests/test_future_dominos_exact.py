@@ -7,7 +7,6 @@ import logging
 import random
 import socket
 import sys
-from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -325,20 +324,15 @@ class TestCost:
                 await futs.finished.wait()
 
         def cost(expected: int) -> int:
-            calls = 0
-
-            def count(_: FrameType, event: str, __: object) -> None:
-                nonlocal calls
-                calls += event.endswith("call")
-
+            events: list[str] = []
             with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
                 runner.run(main(expected))
-                sys.setprofile(count)
+                sys.setprofile(lambda _, event, __: events.append(event))
                 try:
                     runner.run(main(expected))
                 finally:
                     sys.setprofile(None)
-            return calls
+            return len(events)
 
         small, middle, large = cost(100), cost(200), cost(400)
         # Twice as many would make it 4 if the cost grew with the square; a garbage collection may add a little.

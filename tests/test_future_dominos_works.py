@@ -172,6 +172,17 @@ class TestAwaiting:
             done, pending = await wait(pending)
             assert (done, pending) == ({futs[2], futs[3]}, set())
 
+    @pytest.mark.proves("D3")
+    async def test_who_has_waited_for_the_first_does_not_wait_for_the_others(self) -> None:
+        """Nothing is kept for them."""
+        async with thp.future_dominos(expected=2) as futs:
+            futs.begin()
+            await wait({futs[1], futs[2]}, return_when=asyncio.FIRST_COMPLETED)
+            standing = repr(futs[2])
+            await futs[2]
+
+        assert "0 waiting" in standing
+
     @pytest.mark.proves("D2", "D3")
     async def test_dominos_are_yielded_as_completed_in_their_order(self) -> None:
         """None is skipped and none comes early."""

@@ -31,6 +31,8 @@ class Recorder:
 
 
 class TestAnAmountOfTime:
+    """What has happened when an `add` is over."""
+
     @pytest.mark.proves("T9")
     @pytest.mark.parametrize(
         ("precision", "amount", "end"),
@@ -168,7 +170,7 @@ class TestAnAmountOfTime:
         ("amount", "error", "message"),
         [
             pytest.param(-1, ValueError, r"^amount must be 0 seconds or more, got -1.*$", id="negative"),
-            pytest.param(-1e-300, ValueError, r"^amount must be 0 seconds or more, got -1e-300.*$", id="hardly negative"),
+            pytest.param(-1e-300, ValueError, r"^amount must be 0 seconds or more, got -1e-300.*$", id="tiny"),
             pytest.param(math.nan, ValueError, r"^amount must be a finite number of seconds, got nan$", id="nan"),
             pytest.param(math.inf, ValueError, r"^amount must be a finite number of seconds, got inf$", id="inf"),
             pytest.param(-math.inf, ValueError, r"^amount must be a finite number of seconds, got -inf$", id="-inf"),
@@ -205,6 +207,8 @@ class TestAnAmountOfTime:
 
 
 class TestWhileTimeIsAdded:
+    """Adding time beside everything else."""
+
     @pytest.mark.proves("T10")
     async def test_time_does_not_run_ahead(self) -> None:
         """With timers far in the future and a loop that is idle, the clock stops where it should."""
@@ -256,7 +260,7 @@ class TestWhileTimeIsAdded:
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         async with thp.mocked_call_later() as m:
-            task = asyncio.ensure_future(m.add(100))
+            task = asyncio.ensure_future(m.add(2))
             loop.call_later(1, task.cancel)
             loop.call_later(1, recorder.note, "timer")
             with contextlib.suppress(asyncio.CancelledError):
@@ -314,5 +318,6 @@ class TestWhileTimeIsAdded:
         async with thp.mocked_call_later(name="clock") as m:
             await asyncio.sleep(1)
 
-        with pytest.raises(RuntimeError, match=r"^<virtual time 'clock' at 1\.0, nothing pending.*> has been left: its clock does not move any more$"):
+        message = r"^<virtual time 'clock' at 1\.0, nothing pending.*> has been left: its clock does not move any more$"
+        with pytest.raises(RuntimeError, match=message):
             await m.add(1)

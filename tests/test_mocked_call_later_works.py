@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import threading
 import time
@@ -41,6 +40,8 @@ async def ctx() -> AsyncIterator[hp.CTX]:
 
 
 class TestTheExampleOfTheReference:
+    """What users read first."""
+
     @pytest.mark.proves("T0", "T1", "P5")
     async def test_three_seconds_pass(self, ctx: hp.CTX) -> None:
         """The example of the reference holds."""
@@ -63,6 +64,8 @@ class TestTheExampleOfTheReference:
 
 
 class TestTheClock:
+    """What the functions that tell the time answer."""
+
     @pytest.mark.proves("T1")
     async def test_all_functions_read_one_clock(self) -> None:
         """Whoever asks, and however, is told the same time."""
@@ -139,6 +142,8 @@ class TestTheClock:
 
 
 class TestWhatIsVirtual:
+    """What waits in virtual time."""
+
     @pytest.mark.proves("T0")
     @pytest.mark.parametrize(
         ("start", "seconds"),
@@ -197,132 +202,10 @@ class TestWhatIsVirtual:
             assert results == [1, 2]
             assert time.time() == 5
 
-    @pytest.mark.proves("T0")
-    async def test_timers_are_timer_handles(self) -> None:
-        """Both methods return what asyncio would return."""
-        loop = asyncio.get_running_loop()
-        async with thp.mocked_call_later(start_time=10):
-            later, at = loop.call_later(3, print, "x"), loop.call_at(15, print, "y")
-            cancelled = [later.cancelled(), at.cancelled()]
-            at.cancel()
-            at.cancel()
-
-            assert isinstance(later, asyncio.TimerHandle)
-            assert isinstance(at, asyncio.TimerHandle)
-            assert (later.when(), at.when()) == (13, 15)
-            assert [*cancelled, later.cancelled(), at.cancelled()] == [False, False, False, True]
-            assert "when=13.0 print('x')" in repr(later)
-            assert "cancelled when=15" in repr(at)
-            later.cancel()
-
-    @pytest.mark.proves("T0")
-    async def test_a_callback_is_called_with_its_arguments(self) -> None:
-        """Arguments are kept as they were given."""
-        loop = asyncio.get_running_loop()
-        called: list[tuple[object, ...]] = []
-        async with thp.mocked_call_later() as m:
-            loop.call_later(1, lambda *args: called.append(args))
-            loop.call_at(2, lambda *args: called.append(args), 1, "two", None)
-            await m.add(2)
-
-        assert called == [(), (1, "two", None)]
-
-    @pytest.mark.proves("T0")
-    async def test_a_callback_runs_in_the_context_it_was_given_or_in_a_copy(self) -> None:
-        """Like asyncio, a timer copies the context in which it is set unless it is told another."""
-        variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="default")
-        other = contextvars.copy_context()
-        other.run(variable.set, "given")
-        loop = asyncio.get_running_loop()
-        seen = []
-
-        def look() -> None:
-            seen.append(variable.get())
-            variable.set("changed by a callback")
-
-        async with thp.mocked_call_later() as m:
-            variable.set("when it was set")
-            loop.call_later(1, look)
-            loop.call_later(2, look, context=other)
-            loop.call_at(3, look, context=other)
-            variable.set("later")
-            await m.add(3)
-
-            assert seen == ["when it was set", "given", "changed by a callback"]
-            assert variable.get() == "later"
-
-    @pytest.mark.proves("T0")
-    @pytest.mark.parametrize(
-        "failure",
-        [ValueError("no"), StopIteration(1), StopAsyncIteration(), GeneratorExit(), asyncio.CancelledError()],
-        ids=lambda failure: type(failure).__name__,
-    )
-    async def test_a_failing_callback_is_reported_to_the_loop_and_stops_nothing(self, failure: BaseException) -> None:
-        """The exception handler of the loop hears of it, and time goes on."""
-        loop = asyncio.get_running_loop()
-        reported: list[object] = []
-        called: list[str] = []
-
-        def fail() -> None:
-            raise failure
-
-        loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
-        try:
-            async with thp.mocked_call_later() as m:
-                loop.call_later(1, fail)
-                loop.call_later(1, called.append, "at the same time")
-                loop.call_later(2, called.append, "later")
-                await asyncio.sleep(3)
-        finally:
-            loop.set_exception_handler(None)
-
-        assert reported == [failure]
-        assert called == ["at the same time", "later"]
-        assert m.called_times == [1, 1, 2, 3]
-
-    @pytest.mark.proves("T0")
-    @pytest.mark.parametrize("failure", [KeyboardInterrupt, SystemExit])
-    def test_an_interrupt_in_a_callback_stops_the_loop_as_it_does_without_us(
-        self, failure: type[BaseException]
-    ) -> None:
-        """Who wants to end the program ends it, and nothing stays replaced."""
-        real = time.time
-        with contextlib.closing(asyncio.new_event_loop()) as loop:
-
-            def interrupt() -> None:
-                raise failure
-
-            async def main() -> None:
-                async with thp.mocked_call_later():
-                    loop.call_later(1, interrupt)
-                    await asyncio.sleep(5)
-
-            task = loop.create_task(main())
-            with pytest.raises(failure):
-                loop.run_until_complete(task)
-            loop.run_until_complete(task)
-
-            assert time.time is real
-
-    @pytest.mark.proves("T0")
-    async def test_what_cannot_be_a_timer_is_refused_by_name(self) -> None:
-        """A wrong argument is an error where it is given, not later in the loop."""
-        loop = asyncio.get_running_loop()
-        called: list[object] = []
-        event: object = None
-        async with thp.mocked_call_later() as m:
-            with pytest.raises(TypeError, match=r"^delay must be a number of seconds, got '3'$"):
-                loop.call_later("3", called.append)  # type: ignore[arg-type]
-            with pytest.raises(TypeError, match=r"^when must be a time in seconds, got None$"):
-                loop.call_at(None, called.append)  # type: ignore[arg-type]
-            with pytest.raises(
-                TypeError, match=r"^callback must be callable, got None: pass the function itself, do not call it$"
-            ):
-                loop.call_later(3, event)  # type: ignore[arg-type]
-            assert m.pending == []
-
 
 class TestWhatTheTestSees:
+    """What the object of the block tells."""
+
     @pytest.mark.proves("T19")
     async def test_called_times_are_those_of_the_callbacks_that_were_called(self) -> None:
         """Cancelled timers are absent, and the others in order."""

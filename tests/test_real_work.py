@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
-import anyio.to_thread
+import anyio
 import pytest
 
 from machinery import test_helpers as thp
@@ -37,16 +37,11 @@ async def in_thread() -> object:
     return await asyncio.to_thread(time.sleep, AWHILE)
 
 
-async def in_thread_by_anyio() -> object:
-    """Work in a thread, the way of anyio, which has threads of its own."""
-    return await anyio.to_thread.run_sync(time.sleep, AWHILE)
-
-
 async def by_resolver() -> object:
     """Look an address up, and the name of what was found."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
-    return await loop.getnameinfo(found[0][4])
+    return await loop.getnameinfo(("127.0.0.1", 80))
 
 
 async def in_process() -> object:
@@ -81,7 +76,6 @@ async def in_process_by_anyio() -> object:
 KINDS = [
     in_default_executor,
     in_thread,
-    in_thread_by_anyio,
     by_resolver,
     in_process,
     in_process_that_prints_nothing,
@@ -113,12 +107,14 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> float:
     return 0.1
 
 
-@pytest.fixture
-def released() -> Iterator[threading.Event]:
-    """Give an event that work may wait for, and that is set at last, so that no thread stays."""
+@contextlib.contextmanager
+def held_up() -> Iterator[threading.Event]:
+    """Give an event for work to wait for, and set it at last, so that the loop can end its threads."""
     event = threading.Event()
-    yield event
-    event.set()
+    try:
+        yield event
+    finally:
+        event.set()
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -127,6 +123,8 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class TestHolding:
+    """Real work is done in no virtual time."""
+
     @on_every_loop
     @pytest.mark.usefixtures("slow_resolver")
     @pytest.mark.parametrize("work", KINDS, ids=lambda work: work.__name__)
@@ -134,7 +132,7 @@ class TestHolding:
     def test_no_timeout_strikes_because_work_takes_real_time(
         self, run: Run, work: Work, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The clock stands for as long as the work is done, and a timeout that is far off in real time does not strike."""
+        """The clock stands while the work is done, and a timeout that is far off in real time does not strike."""
 
         async def body() -> None:
             async with thp.mocked_call_later(), asyncio.timeout(5):
@@ -175,7 +173,8 @@ class TestHolding:
 
         async def body() -> None:
             async def work() -> None:
-                order.append(await asyncio.to_thread(lambda: time.sleep(AWHILE) or "result"))
+                await in_thread()
+                order.append("worked")
 
             async with thp.mocked_call_later(), asyncio.TaskGroup() as tasks:
                 tasks.create_task(work())
@@ -184,7 +183,7 @@ class TestHolding:
 
         run(body())
 
-        assert order == ["result", "slept"]
+        assert order == ["worked", "slept"]
 
     @on_every_loop
     @pytest.mark.proves("T9", "T12")
@@ -255,35 +254,36 @@ class TestHolding:
 
     @on_every_loop
     @pytest.mark.proves("T12", "T15")
-    def test_work_that_goes_on_does_not_delay_leaving(self, run: Run, released: threading.Event) -> None:
+    def test_work_that_goes_on_does_not_delay_leaving(self, run: Run) -> None:
         """The block is left while its work is still under way, and the result is there afterwards."""
 
         async def body() -> None:
-            async with thp.mocked_call_later():
-                work = asyncio.ensure_future(asyncio.to_thread(released.wait))
-                await asyncio.sleep(0)
-            assert not work.done()
-            released.set()
+            with held_up() as released:
+                async with thp.mocked_call_later():
+                    work = asyncio.ensure_future(asyncio.to_thread(released.wait))
+                    await asyncio.sleep(0)
+                assert not work.done()
             assert await work
 
         run(body())
 
 
 class TestTheBound:
+    """Work that does not end does not stop the clock for ever."""
+
     @pytest.mark.proves("T12")
-    async def test_after_two_real_seconds_time_moves_on(
-        self, caplog: pytest.LogCaptureFixture, released: threading.Event
-    ) -> None:
+    async def test_after_two_real_seconds_time_moves_on(self, caplog: pytest.LogCaptureFixture) -> None:
         """Work that does not end is told once, by name, and is not waited for again."""
         began = time.perf_counter()
 
-        async with thp.mocked_call_later(name="shop"):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(asyncio.to_thread(released.wait)), 5)
-            assert time.time() == 5
-            assert 2 <= time.perf_counter() - began < 30
-            await asyncio.sleep(3600)
-            assert time.time() == 3605
+        with held_up() as released:
+            async with thp.mocked_call_later(name="shop"):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(asyncio.to_thread(released.wait)), 5)
+                assert time.time() == 5
+                assert 2 <= time.perf_counter() - began < 30
+                await asyncio.sleep(3600)
+                assert time.time() == 3605
 
         assert warnings_in(caplog) == [
             "<virtual time 'shop' at 0.0, 1 pending, next at 5.0> moves on past real work that held it"
@@ -294,20 +294,20 @@ class TestTheBound:
     @pytest.mark.usefixtures("patience")
     @pytest.mark.proves("T12")
     def test_what_was_overtaken_holds_no_more_but_what_begins_later_does(
-        self, run: Run, caplog: pytest.LogCaptureFixture, released: threading.Event
+        self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Only what began after the warning is waited for from then on."""
 
         async def body() -> None:
-            async with thp.mocked_call_later():
-                lost = asyncio.ensure_future(asyncio.to_thread(released.wait))
-                await asyncio.sleep(1)
-                assert time.time() == 1
-                await in_thread()
-                assert time.time() == 1
-                await asyncio.sleep(1)
-                released.set()
-                await lost
+            with held_up() as released:
+                async with thp.mocked_call_later():
+                    lost = asyncio.ensure_future(asyncio.to_thread(released.wait))
+                    await asyncio.sleep(1)
+                    assert time.time() == 1
+                    await in_thread()
+                    assert time.time() == 1
+                    await asyncio.sleep(1)
+            await lost
 
         run(body())
 
@@ -316,27 +316,25 @@ class TestTheBound:
     @on_every_loop
     @pytest.mark.usefixtures("patience")
     @pytest.mark.proves("T12")
-    def test_one_warning_names_all_that_is_overtaken(
-        self, run: Run, caplog: pytest.LogCaptureFixture, released: threading.Event
-    ) -> None:
+    def test_one_warning_names_all_that_is_overtaken(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
         """Functions are named whatever they are wrapped in, and processes by their number."""
         numbers: list[int] = []
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
-            async with thp.mocked_call_later():
-                begun = [
-                    loop.run_in_executor(None, released.wait),
-                    loop.run_in_executor(None, functools.partial(released.wait, 60)),
-                    asyncio.ensure_future(asyncio.to_thread(released.wait)),
-                ]
-                process = await asyncio.create_subprocess_exec(*FOR_EVER, stdin=subprocess.PIPE)
-                numbers.append(process.pid)
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 5)
-                released.set()
-                await asyncio.gather(*begun)
-                await process.communicate(b"\n")
+            with held_up() as released:
+                async with thp.mocked_call_later():
+                    begun = [
+                        loop.run_in_executor(None, released.wait),
+                        loop.run_in_executor(None, functools.partial(released.wait, 60)),
+                        asyncio.ensure_future(asyncio.to_thread(released.wait)),
+                    ]
+                    process = await asyncio.create_subprocess_exec(*FOR_EVER, stdin=subprocess.PIPE)
+                    numbers.append(process.pid)
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(process.wait(), 5)
+            await asyncio.gather(*begun)
+            await process.communicate(b"\n")
 
         run(body())
 
@@ -347,9 +345,7 @@ class TestTheBound:
 
     @on_every_loop
     @pytest.mark.proves("T12")
-    def test_events_from_outside_do_not_make_it_longer(
-        self, run: Run, patience: float, released: threading.Event
-    ) -> None:
+    def test_events_from_outside_do_not_make_it_longer(self, run: Run, patience: float) -> None:
         """A peer that sends something all the time keeps no clock from moving past work that does not end."""
         most = 1000
         beats: list[bytes] = []
@@ -367,7 +363,7 @@ class TestTheBound:
                     far.send(b"x")
 
             heart = threading.Thread(target=beat)
-            with near, far:
+            with near, far, held_up() as released:
                 loop.add_reader(near, lambda: beats.append(near.recv(100)))
                 heart.start()
                 try:
@@ -386,19 +382,21 @@ class TestTheBound:
     @on_every_loop
     @pytest.mark.proves("T12")
     def test_time_in_which_the_loop_is_busy_does_not_count(
-        self, run: Run, patience: float, caplog: pytest.LogCaptureFixture, released: threading.Event
+        self, run: Run, patience: float, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A test that computes for long does not make the clock lose its patience with work."""
 
         async def body() -> None:
-            def compute() -> None:
-                time.sleep(patience)
-                released.set()
+            with held_up() as released:
 
-            async with thp.mocked_call_later(), asyncio.timeout(5):
-                asyncio.get_running_loop().call_soon(compute)
-                await asyncio.to_thread(released.wait)
-                assert time.time() == 0
+                def compute() -> None:
+                    time.sleep(patience)
+                    released.set()
+
+                async with thp.mocked_call_later(), asyncio.timeout(5):
+                    asyncio.get_running_loop().call_soon(compute)
+                    await asyncio.to_thread(released.wait)
+                    assert time.time() == 0
 
         run(body())
 
@@ -407,22 +405,23 @@ class TestTheBound:
     @on_every_loop
     @pytest.mark.proves("T12")
     def test_work_that_nobody_waits_for_any_more_holds_nothing(
-        self, run: Run, caplog: pytest.LogCaptureFixture, released: threading.Event
+        self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The clock goes on as soon as the waiting for work is cancelled, though its thread is still busy."""
 
         async def body() -> None:
-            async with thp.mocked_call_later():
-                waiting = asyncio.ensure_future(asyncio.to_thread(released.wait))
-                looking_up = asyncio.ensure_future(asyncio.get_running_loop().getaddrinfo("localhost", 80))
-                await asyncio.sleep(0)
-                for task in (waiting, looking_up):
-                    task.cancel()
-                    with pytest.raises(asyncio.CancelledError):
-                        await task
-                await asyncio.sleep(3600)
-                assert time.time() == 3600
-            released.set()
+            with held_up() as released:
+                async with thp.mocked_call_later():
+                    waiting = asyncio.ensure_future(asyncio.to_thread(released.wait))
+                    looking_up = asyncio.ensure_future(asyncio.get_running_loop().getaddrinfo("localhost", 80))
+                    await asyncio.sleep(0)
+                    waiting.cancel()
+                    looking_up.cancel()
+                    await asyncio.wait([waiting, looking_up])
+                    assert waiting.cancelled()
+                    assert looking_up.cancelled()
+                    await asyncio.sleep(3600)
+                    assert time.time() == 3600
 
         run(body())
 
@@ -447,20 +446,20 @@ class TestTheBound:
         assert warnings_in(caplog) == []
 
 
-class TestWhatIsNotWorkOfTheBlock:
+class TestAroundTheBlock:
+    """The clock cares for what is begun inside its block alone."""
+
     @on_every_loop
     @pytest.mark.proves("T12")
-    def test_work_begun_before_the_block_holds_nothing(
-        self, run: Run, caplog: pytest.LogCaptureFixture, released: threading.Event
-    ) -> None:
+    def test_work_begun_before_the_block_holds_nothing(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
         """Only what is begun inside holds the clock."""
 
         async def body() -> None:
-            work = asyncio.ensure_future(asyncio.to_thread(released.wait))
-            await asyncio.sleep(0)
-            async with thp.mocked_call_later():
-                await asyncio.sleep(3600)
-            released.set()
+            with held_up() as released:
+                work = asyncio.ensure_future(asyncio.to_thread(released.wait))
+                await asyncio.sleep(0)
+                async with thp.mocked_call_later():
+                    await asyncio.sleep(3600)
             await work
 
         run(body())

@@ -17,7 +17,7 @@ class Clock:
     Times are computed from that count with integers alone, so that nothing drifts however often the clock moves.
     """
 
-    __slots__ = ("_precision", "_scale", "_start", "_step", "_whole", "now", "tick")
+    __slots__ = ("_digits", "_precision", "_scale", "_start", "_step", "_whole", "now", "tick")
 
     def __init__(self, *, start_time: float, precision: float) -> None:
         start = finite("start_time", start_time)
@@ -35,6 +35,7 @@ class Clock:
         self._scale = math.lcm(start_scale, step_scale)
         self._start = start_parts * (self._scale // start_scale)
         self._step = step_parts * (self._scale // step_scale)
+        self._digits = min(9, max(0, int(14 - math.log10(1 + abs(start) / self._precision))))
         self._whole: dict[float, int] = {}
         self.move_to(0)
 
@@ -55,9 +56,9 @@ class Clock:
         """Return the moment that lies ``delay`` seconds from now, and its time in seconds."""
         whole = self._whole.get(delay)
         if whole is None:
-            ticks = self._count(delay, 0.0)
+            ticks = self._count(delay)
             if type(ticks) is not int:
-                return self._between(ticks), self.now + delay
+                return self._between(ticks), self.now + delay if math.isfinite(ticks) else ticks
             whole = ticks
             if len(self._whole) < _REMEMBERED:
                 self._whole[delay] = whole
@@ -69,18 +70,17 @@ class Clock:
 
     def at(self, when: float) -> float:
         """Return the moment of a time in seconds."""
-        ticks = self._count(when - self.now, abs(when) / self._precision)
+        ticks = self._count(when - self.now)
         return self.tick + ticks if type(ticks) is int else self._between(ticks)
 
     def _between(self, ticks: float) -> float:
-        moment = self.tick + ticks
-        # An addition may swallow a delay, but never may it be counted as none.
-        return moment if ticks < 0 or moment > self.tick else self.tick + 1
+        # Rounded, so that a deadline is the same one however it was computed.
+        moment = round(self.tick + ticks, self._digits) if math.isfinite(ticks) else ticks
+        # Which may swallow a short delay, as the addition may.
+        return moment if ticks < 0 or moment > self.tick else math.nextafter(self.tick, NEVER)
 
-    def _count(self, delay: float, magnitude: float) -> float:
+    def _count(self, delay: float) -> float:
         """Return how many ticks a delay is: an ``int`` where it is a whole number of them but for float noise.
-
-        ``magnitude`` is that of the time, in ticks, which the delay was computed from: its rounding is noise as well.
 
         A delay above zero is never counted as none: code that sleeps for what is missing to its deadline would find the
         clock where it was, and sleep again for ever (python/cpython#116342).
@@ -93,10 +93,11 @@ class Clock:
         if delay <= 0:
             return ticks or 0
         whole = round(ticks)
-        # By rounding alone, a float can be this far from a whole number of ticks. The first part covers sums of some
-        # ten thousand floats and stays far below a tick, the second the conversion of one very long time.
-        noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + magnitude)
-        return whole or 1 if abs(ticks - whole) <= noise else ticks
+        # By rounding alone, a float can be this far from a whole number of ticks.
+        # The first part covers sums of some ten thousand floats, and stays far below a tick.
+        # The second covers what the time now or one very long delay loses as a float.
+        noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self._precision)
+        return whole if whole and abs(ticks - whole) <= noise else ticks
 
 
 def due(moment: float) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import inspect
 import logging
 import math
 import operator
@@ -183,7 +184,7 @@ class Row:
         self.of_name = f" of {name!r}" if name else ""
         self.knocked_over: asyncio.Future[None] = loop.create_future()
         self.knocked_over.set_result(None)
-        self._closed = False
+        self.closed = False
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
 
@@ -209,6 +210,9 @@ class Row:
         domino = self.dominos.get(num)
         return self._retrieve(num) if domino is None else domino
 
+    # Without this, Python would count from 0 to the first IndexError: list(dominos) would be empty.
+    __iter__ = None
+
     def _index(self, num: object) -> int:
         __tracebackhide__ = True
         if isinstance(num, bool) or not hasattr(num, "__index__"):
@@ -221,7 +225,7 @@ class Row:
             raise IndexError(f"there is no domino {num}: the valid numbers are {self._valid()}")
         domino = self.dominos[num] = FallingDomino(self, num)
         self.log.info("domino %s%s was retrieved", num, self.of_name)
-        if self._closed:
+        if self.closed:
             domino.cancel()
         return domino
 
@@ -279,10 +283,11 @@ class Row:
 
     def close(self) -> None:
         """Leave nobody waiting for a domino that will not fall any more."""
-        self._closed = True
+        self.closed = True
         if not self.loop.is_closed():
             for domino in self.dominos.values():
                 domino.cancel()
+            self._finished.set()
 
 
 class Callback(NamedTuple):
@@ -320,6 +325,9 @@ class FallingDomino:
     def add_done_callback(
         self, cb: Callable[[FutureStatus[None]], None], *, context: contextvars.Context | None = None
     ) -> FutureCallback[None]:
+        __tracebackhide__ = True
+        if inspect.iscoroutinefunction(cb):
+            raise TypeError(f"a done-callback must be a plain function, got the coroutine function {cb!r}")
         self.awaited = True
         callback = Callback(cb, contextvars.copy_context() if context is None else context)
         if self._outcome is None:
@@ -399,7 +407,8 @@ class FallingDomino:
 
     def _knock_over(self, outcome: asyncio.Future[None]) -> None:
         self._outcome = outcome
-        self._row.log.info("domino %s%s has fallen", self._num, self._row.of_name)
+        if not self._row.closed:
+            self._row.log.info("domino %s%s has fallen", self._num, self._row.of_name)
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             self._tell(waiter, outcome)

@@ -19,7 +19,7 @@ from machinery._test_helpers._clock import NEVER, Clock, clean, due, finite, not
 from machinery._test_helpers._owner import Hopeless, Owner, block
 from machinery._test_helpers._real_work import PATIENCE, RealWork
 from machinery._test_helpers._reports import describe_timer, report_virtual_time
-from machinery._test_helpers._seam import WATCHDOG, run_handle, running_loop, seam_of
+from machinery._test_helpers._seam import ANYIO, forget_callers, is_watchdog, run_handle, running_loop, seam_of
 from machinery._test_helpers._tasks import Tasks
 from machinery._test_helpers._timers import Elsewhere, Timer, Timers
 
@@ -152,12 +152,12 @@ class VirtualTime:
         self._autojump_threshold = autojump_threshold
         self._adds: list[tuple[int, int, asyncio.Future[None]]] = []
         self._called_times: list[float] = []
-        self._settling = NEVER
-        self._set_for_now = False
+        self._set_at_once = False
         self._in_a_row = 0
         self._thread = threading.get_ident()
         self._began = clock.now, time.perf_counter()
         self._undo = contextlib.ExitStack()
+        # Who patches over our methods inside the block may put them back after it: they lead to real time then.
         self._left = False
 
     @contextlib.contextmanager
@@ -171,7 +171,7 @@ class VirtualTime:
             self.work = RealWork(self.loop, self.seam)
             self.tasks = Tasks(self.loop)
             layer = {
-                "time": self.seam.time_of(self.clock),
+                "time": self.seam.time_of(self.clock, lambda: self._left),
                 "call_later": self.call_later,
                 "call_at": self.call_at,
                 **self.work.layer,
@@ -241,7 +241,7 @@ class VirtualTime:
         self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         __tracebackhide__ = True
-        if getattr(callback, "__module__", None) == WATCHDOG:
+        if self._left or (getattr(callback, "__module__", None) not in _OF_ASYNCIO and is_watchdog(callback)):
             return self.seam.real_call_later(delay, callback, *args, context=context)
         try:
             moment, when = self.clock.later(delay)
@@ -253,6 +253,8 @@ class VirtualTime:
         self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         __tracebackhide__ = True
+        if self._left:
+            return self.seam.real_call_later(when - self.loop.time(), callback, *args, context=context)
         try:
             moment = self.clock.at(when)
         except TypeError:
@@ -270,9 +272,10 @@ class VirtualTime:
         __tracebackhide__ = True
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
+        timer = Timer(when, callback, args, self.loop, context)
         if self.loop.get_debug():
             self._check_as_in_debug_mode(callback)
-        timer = Timer(when, callback, args, self.loop, context)
+            forget_callers(timer, 2)
         timer.origin = None
         if getattr(callback, "__module__", None) not in _OF_ASYNCIO:
             caller = sys._getframe(2)
@@ -280,10 +283,11 @@ class VirtualTime:
         if moment == NEVER:
             timer.holder = None
             return timer
+        timer.at_once = moment <= self.clock.tick
         self.timers.push(moment, timer)
-        if moment <= self.clock.tick:
-            self._set_for_now = True
-            self.seam.in_next_round(self._serve)
+        if timer.at_once:
+            self._set_at_once = True
+            self.seam.in_next_round(self._take_at_once)
         return timer
 
     def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
@@ -300,7 +304,6 @@ class VirtualTime:
     def at_rest(self, rested: float) -> float:
         """Call what is due now, or else move to what is due next and call that, if nothing holds the clock."""
         clock = self.clock
-        self._settling = NEVER
         moment = self.timers.first()
         tick = moment if type(moment) is int else due(moment)
         if tick > clock.tick or self._adds:
@@ -309,7 +312,7 @@ class VirtualTime:
             if goal == NEVER:
                 return NEVER
             if goal > clock.tick:
-                if self._autojump_threshold is not None or self.work.under_way:
+                if self._autojump_threshold is not None or self.work.under_way or ANYIO in sys.modules:
                     wait = self._wait_before_move(rested, by_itself=target == NEVER)
                     if wait > 0:
                         return wait
@@ -319,7 +322,7 @@ class VirtualTime:
             if target < tick:
                 heapq.heappop(self._adds)[2].set_result(None)
                 return 0
-        self._fire(moment)
+        self._fire(moment, self.timers.take_first())
         return 0
 
     def _next_target(self) -> float:
@@ -335,18 +338,17 @@ class VirtualTime:
         overtaken = self.work.overtake() if wait <= 0 else ()
         if overtaken:
             logger.warning(
-                "%r moves on past real work that held it for %s real seconds: %s (see autojump_threshold)",
-                self,
+                "%s moves on past real work that held it for %s real seconds: %s (see autojump_threshold)",
+                repr(self),
                 PATIENCE,
                 ", ".join(overtaken),
             )
         return wait
 
-    def _fire(self, moment: float) -> None:
-        self._settling = moment
-        timers = iter(self.timers.take_first())
+    def _fire(self, moment: float, timers: list[Timer]) -> None:
+        left = iter(timers)
         try:
-            for timer in timers:
+            for timer in left:
                 if timer.holder is not None:
                     timer.holder = None
                     self.last_called = timer
@@ -354,17 +356,21 @@ class VirtualTime:
                     run_handle(timer)
         except BaseException:
             # Such as KeyboardInterrupt, which ends the loop: who runs it again misses nothing.
-            self.timers.put_back(moment, list(timers))
+            self.timers.put_back(moment, list(left))
             raise
 
-    def _serve(self) -> None:
-        """Call what was set for this very instant, unless what a different deadline woke is still running."""
-        moment = self.timers.first()
-        if moment > min(self.clock.tick, self._settling):
-            return
-        self._set_for_now = False
-        self._fire(moment)
-        self._in_a_row = self._in_a_row + 1 if self._set_for_now else 0
+    def _take_at_once(self) -> None:
+        """Let what was set for this very instant be called in this round, as asyncio does, though the loop is busy."""
+        taken: list[tuple[float, list[Timer]]] = []
+        while self.timers.first() <= self.clock.tick and self.timers.next().at_once:
+            taken.append((self.timers.first(), self.timers.take_first()))
+        self.loop.call_soon(self._fire_at_once, taken)
+
+    def _fire_at_once(self, taken: list[tuple[float, list[Timer]]]) -> None:
+        self._set_at_once = False
+        for moment, timers in taken:
+            self._fire(moment, timers)
+        self._in_a_row = self._in_a_row + 1 if self._set_at_once else 0
         if self._in_a_row == STANDSTILL:
             self._in_a_row = 0
             self._give_up_if_time_stands_still()

@@ -3,10 +3,11 @@
 import asyncio
 import contextvars
 import functools
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from machinery._test_helpers._seam import Seam
+from machinery._test_helpers._seam import Seam, work_in_anyio
 
 PATIENCE = 2.0
 """For how many real seconds of rest a piece of work holds the clock."""
@@ -35,6 +36,8 @@ class RealWork:
     def __init__(self, loop: asyncio.AbstractEventLoop, seam: Seam) -> None:
         self.under_way: dict[object, Work] = {}
         """What has begun: futures, processes and other things that stand for a piece of work."""
+        self._overtaken: set[object] = set()
+        """The threads of anyio that hold the clock no more, though they are at work."""
         self._seam = seam
         self._run_in_executor: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
         self.layer: dict[str, object] = {
@@ -49,12 +52,12 @@ class RealWork:
 
     def running(self) -> list[str]:
         """Describe what is under way and holds the clock."""
-        self._forget_ended_children()
+        self._look_around()
         return [_describe(work.what) for work in self.under_way.values()]
 
     def holds_for(self) -> float:
         """Return for how many more real seconds of rest the clock is held, 0 or less for no longer."""
-        self._forget_ended_children()
+        self._look_around()
         if not self.under_way:
             return 0
         return max(work.began for work in self.under_way.values()) + PATIENCE - self._seam.rest
@@ -62,6 +65,7 @@ class RealWork:
     def overtake(self) -> list[str]:
         """Let what is under way hold the clock no more, and describe it."""
         overtaken = self.running()
+        self._overtaken.update(work_in_anyio())
         self.under_way.clear()
         return overtaken
 
@@ -93,11 +97,15 @@ class RealWork:
 
         return run
 
-    def _forget_ended_children(self) -> None:
-        # The loop learns of a child's end by itself; asking for it needs no place in anybody's protocol.
+    def _look_around(self) -> None:
+        """Forget the children that have ended, and see which of anyio's threads are at work, which nobody tells us."""
+        threads = set(work_in_anyio())
+        self._overtaken &= threads
         for key, work in list(self.under_way.items()):
-            if isinstance(work.what, Child) and work.what.ended():
+            if (work.what is key and key not in threads) or (isinstance(work.what, Child) and work.what.ended()):
                 del self.under_way[key]
+        for thread in threads - self._overtaken:
+            self.under_way.setdefault(thread, Work(thread, self._seam.rest))
 
     def _end(self, key: object) -> None:
         self.under_way.pop(key, None)
@@ -108,6 +116,8 @@ def _describe(what: object) -> str:
         # asyncio.to_thread hands over Context.run with the function in front of its arguments.
         in_context = isinstance(getattr(what.func, "__self__", None), contextvars.Context)
         return _describe(what.args[0] if in_context else what.func)
+    if isinstance(what, threading.Thread):
+        return f"work in the thread {what.name!r}"
     if isinstance(what, Child):
         return f"process {what.transport.get_pid()}"
     return f"{getattr(what, '__qualname__', type(what).__qualname__)}()"

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from machinery._test_helpers._seam import called_by, failure_of, waited_for
+from machinery._test_helpers._seam import called_by, failure_of, gathered_by, timed_by, waited_for
 from machinery._test_helpers._where import brief, name_of, raised_at, set_at, waits_at, yields_only
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def describe_timer(timer: "Timer", tasks: Iterable[Task] = ()) -> str:
         if any(waited_for(task) is arg for arg in args if arg is not None):
             return f"{_task(task)} waits at {waits_at(task)}"
     place = set_at(timer.origin)
-    timed: object = getattr(getattr(callback, "__self__", None), "_task", None)
-    if place is None and isinstance(timed, asyncio.Task):
+    timed = timed_by(callback)
+    if place is None and timed is not None:
         return f"timeout of {_task(timed)}, which waits at {waits_at(timed)}"
     if callback is None:
         # Cancelled since it was called, as asyncio.sleep does with its own.
@@ -114,7 +114,7 @@ def _waiting(tasks: list[Task], owner: Task | None, error: BaseException | None)
 
 def _task_behind(task: Task, tasks: list[Task]) -> Task:
     """Return the task that awaits another through gather, which makes tasks of its own for what is merely awaitable."""
-    return next((other for other in tasks if task in getattr(waited_for(other), "_children", ())), task)
+    return next((other for other in tasks if task in gathered_by(waited_for(other))), task)
 
 
 def _died(tasks: list[Task]) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """What the functions of :mod:`time` answer while a block of virtual time is open."""
 
+import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from machinery._test_helpers._layers import Layers
 
 # Taken at import: under the names in `time` there may be a fake by the time one is needed.
 real_monotonic = time.monotonic
+
+_TIME_OF_LOOPS = asyncio.BaseEventLoop.time.__code__
 
 _shown: list[tuple[int, Clock]] = []
 _of_thread: dict[int, Clock] = {}
@@ -28,7 +32,8 @@ def show(clock: Clock, *, datetime: bool = False) -> None:
     if datetime:
         _datetime.ask(clock, clock.now)
     if not _shown:
-        _real.update({name: getattr(time, name) for name in _virtual})
+        # Somebody who patched over us may have put ours back since.
+        _real.update({name: getattr(time, name) for name in _virtual if getattr(time, name) is not _virtual[name]})
         _module.add(_virtual)
     _shown.append((threading.get_ident(), clock))
     _recount()
@@ -80,7 +85,7 @@ def _clock_on_the_wall() -> Clock | None:
 
 def _time() -> float:
     clock = _clock_on_the_wall()
-    return clock.now if clock else _real["time"]()
+    return clock.now if clock else float(_real["time"]())
 
 
 def _time_ns() -> int:
@@ -90,7 +95,10 @@ def _time_ns() -> int:
 
 def _monotonic() -> float:
     clock = _of_thread.get(threading.get_ident())
-    return clock.now if clock else _real["monotonic"]()
+    # What asyncio makes of it is the time of another loop of this thread: the loop in whose block we are has its own.
+    if clock is None or sys._getframe(1).f_code is _TIME_OF_LOOPS:
+        return float(_real["monotonic"]())
+    return clock.now
 
 
 def _monotonic_ns() -> int:

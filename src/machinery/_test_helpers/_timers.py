@@ -21,10 +21,13 @@ class Holder(Protocol):
 class Timer(asyncio.TimerHandle):
     """What ``call_later`` and ``call_at`` return in virtual time."""
 
-    __slots__ = ("holder", "origin")
+    __slots__ = ("at_once", "holder", "origin")
 
     holder: Holder | None
     """Who is to fire it; nobody once that is done, or is not to be."""
+
+    at_once: bool
+    """Whether it was due already when it was set."""
 
     origin: Origin | None
     """Where it was set, unless that was by asyncio itself."""
@@ -87,6 +90,10 @@ class Timers:
                 del self._at[heapq.heappop(self._moments)]
         return math.inf
 
+    def next(self) -> Timer:
+        """Return the first of those that are due first."""
+        return self._at[self.first()][0]
+
     def take_first(self) -> list[Timer]:
         """Take out all that are due first, in order; some may be cancelled."""
         together = self._at.pop(heapq.heappop(self._moments))
@@ -100,7 +107,8 @@ class Timers:
         heapq.heapify(self._moments)
         self._size -= len(newer)
         for timer in [*timers, *newer]:
-            self.push(moment, timer)
+            if timer.holder is not None:
+                self.push(moment, timer)
 
     def waiting(self) -> list[tuple[float, Timer]]:
         """Return all that are to come, in order."""

@@ -15,8 +15,11 @@ This package is the only place that leans on what asyncio does not document.
     sockets are read. Without the first no jump ever happens, without the second what is in a socket is overtaken.
 ``loop._scheduled``, ``loop._ssock``, ``loop._signal_handlers``, ``concurrent.futures.thread._worker``
     Tell what could still wake the loop. Without them that is never certain, and nobody is told to give up.
-``_fut_waiter`` and ``_exception`` of tasks, ``_callback`` and ``_args`` of handles
-    Tell who waits for what. Without them reports say less.
+``_fut_waiter`` and ``_exception`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
+``_callback``, ``_args`` and ``_source_traceback`` of handles
+    Tell who waits for what, and who set it. Without them reports say less.
+the worker threads of ``anyio._backends._asyncio``
+    Tell whether they are at work. Without them that does not hold the clock.
 ``asyncio.Handle._run``
     Calls a handle's callback in its context and reports what it raises to the loop.
     Without it this package cannot be imported.
@@ -24,21 +27,37 @@ This package is the only place that leans on what asyncio does not document.
 
 import asyncio
 
-from machinery._test_helpers._seam._facts import WATCHDOG, called_by, failure_of, run_handle, waited_for
+from machinery._test_helpers._seam._facts import (
+    ANYIO,
+    called_by,
+    failure_of,
+    forget_callers,
+    gathered_by,
+    is_watchdog,
+    run_handle,
+    timed_by,
+    waited_for,
+    work_in_anyio,
+)
 from machinery._test_helpers._seam._probe_seam import ProbeSeam
 from machinery._test_helpers._seam._seam import Listener, Seam
 from machinery._test_helpers._seam._selector_seam import SelectorSeam
 
 __all__ = [
-    "WATCHDOG",
+    "ANYIO",
     "Listener",
     "Seam",
     "called_by",
     "failure_of",
+    "forget_callers",
+    "gathered_by",
+    "is_watchdog",
     "run_handle",
     "running_loop",
     "seam_of",
+    "timed_by",
     "waited_for",
+    "work_in_anyio",
 ]
 
 _PROBED = {"uvloop", "winloop"}

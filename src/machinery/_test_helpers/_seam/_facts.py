@@ -7,11 +7,15 @@ import sys
 import threading
 from typing import Any
 
-WATCHDOG = "alt_pytest_asyncio.machinery"
-"""The module of the callbacks by which alt-pytest-asyncio ends a test that takes too long: they strike in real time."""
-
+ANYIO = "anyio._backends._asyncio"
 run_handle = asyncio.Handle._run
 _POOL_WORKER = getattr(getattr(concurrent.futures.thread, "_worker", None), "__code__", None)
+
+
+def is_watchdog(callback: object) -> bool:
+    """Tell the callbacks by which alt-pytest-asyncio ends a test that takes too long: they strike in real time."""
+    module = getattr(callback, "__module__", None)
+    return isinstance(module, str) and module.startswith("alt_pytest_asyncio.")
 
 
 def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
@@ -24,9 +28,27 @@ def waited_for(task: asyncio.Task[Any]) -> object:
     return getattr(task, "_fut_waiter", None)
 
 
+def gathered_by(awaited: object) -> list[object]:
+    """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
+    return list(getattr(awaited, "_children", ()))
+
+
+def timed_by(callback: object) -> asyncio.Task[Any] | None:
+    """Return the task that a callback of ``asyncio.timeout`` would end."""
+    task = getattr(getattr(callback, "__self__", None), "_task", None)
+    return task if isinstance(task, asyncio.Task) else None
+
+
 def called_by(handle: asyncio.Handle) -> tuple[object, tuple[object, ...]]:
     """Return the callback of a handle and its arguments."""
     return getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+
+
+def forget_callers(handle: asyncio.Handle, count: int) -> None:
+    """Let a handle made in debug mode name as its origin not the latest callers, but one further out."""
+    traceback = getattr(handle, "_source_traceback", None)
+    if traceback:
+        del traceback[-count:]
 
 
 def signals_are_handled(loop: asyncio.AbstractEventLoop) -> bool:
@@ -35,6 +57,12 @@ def signals_are_handled(loop: asyncio.AbstractEventLoop) -> bool:
     return bool(getattr(loop, "_signal_handlers", None)) or any(
         callable(handler) and getattr(handler, "__module__", None) != "pytest_timeout" for handler in handlers
     )
+
+
+def work_in_anyio() -> list[object]:
+    """Return the worker threads in which ``anyio.to_thread`` is at work: the loop knows nothing of them."""
+    workers = (thread for thread in threading.enumerate() if type(thread).__module__ == ANYIO)
+    return [thread for thread in workers if getattr(getattr(thread, "queue", None), "unfinished_tasks", 0)]
 
 
 def threads_are_busy() -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 
+from machinery._test_helpers._clock import Clock
 from machinery._test_helpers._seam._seam import Seam
 from machinery._test_helpers._time_module import real_monotonic
 
@@ -22,6 +23,7 @@ class ProbeSeam(Seam):
         self._real_call_soon = loop.call_soon
         self._real_call_soon_threadsafe = loop.call_soon_threadsafe
         self._real_call_later = loop.call_later
+        self._real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
         self._probe_handle: asyncio.Handle | None = None
         self._slow = False
@@ -34,6 +36,10 @@ class ProbeSeam(Seam):
         self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return self._real_call_later(delay, callback, *args, context=context)
+
+    def time_of(self, clock: Clock, is_over: Callable[[], bool]) -> Callable[[], float]:
+        real_time = self._real_time
+        return lambda: real_time() if is_over() else clock.now
 
     def in_next_round(self, callback: Callable[[], object]) -> None:
         self._call_soon(callback)

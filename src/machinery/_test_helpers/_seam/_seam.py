@@ -71,13 +71,14 @@ class Seam(abc.ABC):
         """Set a timer in the loop's own time."""
         ...
 
-    def time_of(self, clock: Clock) -> Callable[[], float]:
-        """Return a ``loop.time`` that reads this clock."""
-        return lambda: clock.now
+    @abc.abstractmethod
+    def time_of(self, clock: Clock, is_over: Callable[[], bool]) -> Callable[[], float]:
+        """Return a ``loop.time`` that reads a clock until its block is over."""
+        ...
 
     @abc.abstractmethod
     def in_next_round(self, callback: Callable[[], object]) -> None:
-        """Call a callback behind what is ready by the loop's next round, as the loop does with timers that are due."""
+        """Call a callback before the loop's next round, when the loop itself looks for timers that are due."""
         ...
 
     def certain(self) -> bool:
@@ -98,6 +99,7 @@ class Seam(abc.ABC):
         return math.inf
 
     def _close(self) -> None:
-        for listener in list(self._listeners):
-            listener.close()
+        if not self._loop.is_running():
+            for listener in list(self._listeners):
+                listener.close()
         self._real_close()

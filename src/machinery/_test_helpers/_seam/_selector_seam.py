@@ -5,12 +5,12 @@ import contextvars
 import math
 import sys
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from machinery._test_helpers._clock import Clock
 from machinery._test_helpers._layers import Layers
-from machinery._test_helpers._seam._facts import WATCHDOG, called_by, signals_are_handled, threads_are_busy
+from machinery._test_helpers._seam._facts import called_by, is_watchdog, signals_are_handled, threads_are_busy
 from machinery._test_helpers._seam._seam import Seam
 from machinery._test_helpers._time_module import real_monotonic, unfaked
 
@@ -21,7 +21,7 @@ class SelectorSeam(Seam):
     def __init__(self, loop: asyncio.AbstractEventLoop, selector: Any) -> None:
         super().__init__(loop)
         self._next_round: list[Callable[[], object]] = []
-        self._scheduler: CodeType | None = getattr(getattr(type(loop), "_run_once", None), "__code__", None)
+        self._schedulers = _codes_of_scheduler(type(loop))
         self._real_call_at = loop.call_at
         self._real_time = real_monotonic if type(loop).time is asyncio.BaseEventLoop.time else unfaked(loop.time)
         self._selector = selector
@@ -35,22 +35,22 @@ class SelectorSeam(Seam):
         # Not the loop's own call_later: that one asks loop.time and loop.call_at, which are virtual now.
         return self._real_call_at(self._real_time() + delay, callback, *args, context=context)
 
-    def time_of(self, clock: Clock) -> Callable[[], float]:
-        """Return a ``loop.time`` that reads this clock to everybody but the scheduler of the loop.
+    def time_of(self, clock: Clock, is_over: Callable[[], bool]) -> Callable[[], float]:
+        """Return a ``loop.time`` that reads a clock until its block is over, to all but the scheduler of the loop.
 
         The scheduler compares it with the deadlines of timers that keep real time: those set before the block, and
         watchdogs. It is known by its code, since nothing else tells its calls from others.
         """
-        caller, scheduler, real_time = sys._getframe, self._scheduler, self._real_time
+        caller, schedulers, real_time = sys._getframe, self._schedulers, self._real_time
 
         def time() -> float:
-            return real_time() if caller(1).f_code is scheduler else clock.now
+            return real_time() if caller(1).f_code in schedulers or is_over() else clock.now
 
         return time
 
     def certain(self) -> bool:
         real_timers = any(
-            not handle.cancelled() and getattr(called_by(handle)[0], "__module__", None) != WATCHDOG
+            not handle.cancelled() and not is_watchdog(called_by(handle)[0])
             for handle in getattr(self._loop, "_scheduled", ())
         )
         return not (real_timers or self._watches_files() or signals_are_handled(self._loop) or threads_are_busy())
@@ -77,9 +77,7 @@ class SelectorSeam(Seam):
 
     def _select(self, timeout: float | None = None) -> object:
         if self._next_round:
-            callbacks, self._next_round = self._next_round, []
-            for callback in callbacks:
-                self._loop.call_soon(callback)
+            self._begin_round()
             timeout = 0
         if timeout is not None and timeout <= 0:
             self.rounds += 1
@@ -92,10 +90,17 @@ class SelectorSeam(Seam):
         for listener in self._listeners:
             wait = listener.at_rest(0.0)
             if wait == 0:
+                # This belongs to the round that ends here, though the loop has yet to run what it was made ready.
+                self._begin_round()
                 return events
             if wait < math.inf:
                 break
         return self._rest(timeout, wait)
+
+    def _begin_round(self) -> None:
+        callbacks, self._next_round = self._next_round, []
+        for callback in callbacks:
+            callback()
 
     def _rest(self, timeout: float | None, wait: float) -> object:
         rested, most = 0.0, math.inf if timeout is None else timeout
@@ -109,5 +114,12 @@ class SelectorSeam(Seam):
                 return events
             wait = self._ask(rested)
             if wait == 0:
+                self._begin_round()
                 break
         return []
+
+
+def _codes_of_scheduler(kind: type) -> frozenset[CodeType]:
+    """Return the code of a loop's scheduler: one function, but for loops that extend what they inherit."""
+    functions = [vars(ancestor).get("_run_once") for ancestor in kind.__mro__]
+    return frozenset(function.__code__ for function in functions if isinstance(function, FunctionType))

@@ -1,0 +1,1 @@
+"""What the helpers cost, beside plain asyncio and beside their peers: see README.md."""

@@ -1,0 +1,52 @@
+"""An environment for each peer, outside the repository, made once and used again."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.subjects import OURS, SUBJECTS
+
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src"
+TOO_LONG = 120
+"""For how many seconds a worker may run before it is given up."""
+
+
+def folder() -> Path:
+    """Return where the environments are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ".cache" if Path.home().is_dir() else None)
+    version = "{}.{}.{}".format(*sys.version_info)
+    return Path(cache or tempfile.gettempdir()) / "machinery-benchmarks" / version
+
+
+def python_of(subject: str) -> str:
+    """Return the interpreter of a subject, and make its environment if there is none; ours runs from the checkout."""
+    needs = SUBJECTS[subject].needs if subject in SUBJECTS else ()
+    if not needs:
+        return sys.executable
+    home = folder() / subject
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    made = home / "made"
+    if not made.exists():
+        print(f"making an environment for {subject} in {home}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *needs], check=True)
+        made.touch()
+    return str(python)
+
+
+def version_of(subject: str) -> str:
+    """Return the version of a peer that was measured."""
+    code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    command = [python_of(subject), "-c", code, SUBJECTS[subject].needs[0]]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def work(subject: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the worker for a subject, in its environment."""
+    path = [ROOT, SRC] if subject == OURS else [ROOT]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    command = [python_of(subject), "-m", "benchmarks.worker", subject, *arguments]
+    return subprocess.run(command, env=env, cwd=tempfile.gettempdir(), capture_output=True, text=True, timeout=TOO_LONG)

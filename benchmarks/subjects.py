@@ -1,0 +1,88 @@
+"""What is measured: ours, and each peer with what it needs, how its loop is made and how its block is entered."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple
+
+Advance = Callable[[float], Awaitable[object]]
+
+
+@contextlib.asynccontextmanager
+async def plain() -> AsyncGenerator[None]:
+    """Enter nothing: the loop itself keeps the time."""
+    yield
+
+
+@contextlib.asynccontextmanager
+async def mocked_call_later() -> AsyncGenerator[Advance]:
+    """Enter virtual time, ours or that of the package whose interface ours has."""
+    from machinery import test_helpers as thp
+
+    async with thp.mocked_call_later() as m:
+        yield m.add
+
+
+@contextlib.asynccontextmanager
+async def virtual_clock() -> AsyncGenerator[None]:
+    """Enter the virtual clock of aiotools."""
+    from aiotools import VirtualClock
+
+    with VirtualClock().patch_loop():
+        yield
+
+
+@contextlib.asynccontextmanager
+async def fast_forward() -> AsyncGenerator[Advance]:
+    """Enter aiofastforward."""
+    from aiofastforward import FastForward
+
+    with FastForward(asyncio.get_running_loop()) as forward:
+        yield forward
+
+
+def solipsist_loop() -> asyncio.AbstractEventLoop:
+    """Make a loop of async-solipsism."""
+    import async_solipsism
+
+    return async_solipsism.EventLoop()
+
+
+def time_travel_loop() -> asyncio.AbstractEventLoop:
+    """Make a loop of asyncio-time-travel."""
+    from asyncio_time_travel import TimeTravelLoop
+
+    return TimeTravelLoop()
+
+
+def looptime_loop() -> asyncio.AbstractEventLoop:
+    """Make a loop of looptime."""
+    import looptime
+
+    return looptime.new_event_loop(start=0)
+
+
+class Subject(NamedTuple):
+    """Something that makes asyncio's time virtual."""
+
+    needs: tuple[str, ...] = ()
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    enter: Callable[[], AbstractAsyncContextManager[Any]] = plain
+
+
+OURS = "ours"
+FLOOR = "floor"
+TRIO = "trio"
+SUBJECTS = {
+    OURS: Subject(enter=mocked_call_later),
+    # Without typing_extensions, which it does not ask for, this release cannot be imported.
+    "aiotools": Subject(("aiotools", "typing_extensions"), enter=virtual_clock),
+    "async-solipsism": Subject(("async-solipsism",), new_loop=solipsist_loop),
+    "asyncio-time-travel": Subject(("asyncio-time-travel",), new_loop=time_travel_loop),
+    "aiofastforward": Subject(("aiofastforward",), enter=fast_forward),
+    "looptime": Subject(("looptime",), new_loop=looptime_loop),
+    "machinery-collection": Subject(("machinery-collection",), enter=mocked_call_later),
+    # Its workloads are in with_trio.py: it is no asyncio.
+    TRIO: Subject(("trio",)),
+}

@@ -1,0 +1,101 @@
+"""Runs the commands that the pages of docs/ show, and writes what they print into the pages.
+
+`python -m docs.outputs` brings the pages up to date; with `--check` it changes nothing and fails where they are not.
+Pages may be named; without names it takes all that have a `console` block.
+
+A page is a session in an empty folder, from top to bottom.
+A block whose first line is a comment with the name of a file is written to that file.
+In a `console` block each line that begins with `$ ` is run, and the lines up to the next one are what it printed.
+A `py` block is a `python` block that the suite does not run, since it is meant to fail: a command has to.
+"""
+
+import argparse
+import difflib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+DOCS = Path(__file__).parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# ([\w/-]+\.\w+)\n")
+# What is another number each time: how long it took, and where things lie in memory.
+VARYING = re.compile(r"(?<= in )\d+\.\d\ds|(?<=took )[\d.e-]+(?= s\b)|0x[0-9a-f]+")
+SETTINGS = {
+    "COLUMNS": "80",
+    "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:randomly --color=no",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+}
+
+
+def renewed(page: str) -> str:
+    """Return a page with what its commands print today."""
+    with TemporaryDirectory() as folder:
+        return BLOCK.sub(lambda block: renewed_block(block, Path(folder)), page)
+
+
+def renewed_block(block: re.Match[str], folder: Path) -> str:
+    """Write the file that a block stands for, or run the commands that it shows."""
+    language, text = block.groups()
+    if language == "console":
+        return f"```console\n{''.join(session(text, folder))}```"
+    name = FILE.match(text)
+    if name is not None:
+        path = folder / name[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    elif language == "py":
+        raise SystemExit(f"a block that the suite does not run has to be a file for a command to run:\n{text}")
+    return block[0]
+
+
+def session(text: str, folder: Path) -> Iterator[str]:
+    """Run each command of a block, and give it back with what it printed."""
+    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+        run = subprocess.run(
+            command,
+            shell=True,
+            cwd=folder,
+            env=os.environ | SETTINGS,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        printed = "".join(f"{line.rstrip()}\n" for line in run.stdout.strip("\n").splitlines())
+        yield f"$ {command}\n"
+        yield shown if VARYING.sub("", shown) == VARYING.sub("", printed) else printed
+
+
+def main() -> int:
+    """Renew or check the pages; return 1 if one of them is not what it should be."""
+    parser = argparse.ArgumentParser(prog="python -m docs.outputs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail where a page is out of date")
+    parser.add_argument("pages", nargs="*", type=Path)
+    arguments = parser.parse_args()
+    stale = 0
+    for path in arguments.pages or sorted(DOCS.rglob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        if "```console\n" not in page:
+            if "```py\n" in page:
+                raise SystemExit(f"{path}: a `py` block is run by nothing")
+            continue
+        new = renewed(page)
+        if new == page:
+            continue
+        if arguments.check:
+            stale += 1
+            names = str(path), f"{path} as printed now"
+            sys.stdout.writelines(difflib.unified_diff(page.splitlines(True), new.splitlines(True), *names))
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(path)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,257 @@
+"""How long the loop has to be idle before the clock moves by itself."""
+
+import asyncio
+import contextlib
+import math
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import anyio.to_thread
+import pytest
+
+from machinery import test_helpers as thp
+from tests.loops import Run, on_every_loop
+
+AWHILE = 0.05
+LONG = 3600.0
+
+
+@contextlib.contextmanager
+def peer_in_a_thread() -> Iterator[tuple[str, int]]:
+    """Give the address of a server, of which the loop knows nothing, that takes its time to echo what it gets."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            while data := connection.recv(100):
+                time.sleep(AWHILE)
+                connection.sendall(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()
+        finally:
+            thread.join()
+
+
+async def say_hello(address: tuple[str, int]) -> bytes:
+    """Send something to a server and read what comes back."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        writer.write(b"hello")
+        return await reader.readexactly(5)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+class TestANumber:
+    """The clock waits for what the loop knows nothing of."""
+
+    @on_every_loop
+    @pytest.mark.proves("T13")
+    def test_a_peer_that_answers_in_time_is_not_overtaken(self, run: Run) -> None:
+        """No timeout strikes while a server in a thread takes its time, which is less than the threshold."""
+
+        async def body() -> None:
+            with peer_in_a_thread() as address:
+                async with thp.mocked_call_later(autojump_threshold=LONG), asyncio.timeout(5):
+                    assert await say_hello(address) == b"hello"
+                    assert time.time() == 0
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.proves("T13")
+    def test_without_one_such_a_peer_is_overtaken(self, run: Run) -> None:
+        """The timeout strikes at once, since the loop knows of nothing to wait for."""
+
+        async def body() -> None:
+            with peer_in_a_thread() as address:
+                async with thp.mocked_call_later():
+                    with pytest.raises(TimeoutError):
+                        async with asyncio.timeout(5):
+                            await say_hello(address)
+                    assert time.time() == 5
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.proves("T13")
+    def test_threads_that_are_not_the_loops_are_waited_for(self, run: Run) -> None:
+        """The threads of anyio are its own, and are not overtaken either."""
+
+        async def body() -> None:
+            async with thp.mocked_call_later(autojump_threshold=LONG), asyncio.timeout(5):
+                await anyio.to_thread.run_sync(time.sleep, AWHILE)
+                assert time.time() == 0
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.parametrize("threshold", [AWHILE, Fraction(1, 20)], ids=str)
+    @pytest.mark.proves("T13")
+    def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run, threshold: float) -> None:
+        """Every move of the clock comes after as many real seconds."""
+
+        async def body() -> None:
+            async with thp.mocked_call_later(autojump_threshold=threshold) as m:
+                began = time.perf_counter()
+                for _ in range(3):
+                    await asyncio.sleep(LONG)
+                assert time.perf_counter() - began >= 3 * AWHILE
+                assert m.called_times == [LONG, 2 * LONG, 3 * LONG]
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.proves("T13")
+    def test_what_is_due_now_does_not_wait(self, run: Run) -> None:
+        """The threshold is for moves of the clock alone."""
+
+        async def body() -> None:
+            fired = asyncio.Event()
+            async with thp.mocked_call_later(autojump_threshold=LONG) as m:
+                asyncio.get_running_loop().call_later(0, fired.set)
+                await fired.wait()
+                assert m.called_times == [0]
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.proves("T9", "T13")
+    def test_adding_time_does_not_wait(self, run: Run) -> None:
+        """A clock that is moved by hand moves at once."""
+
+        async def body() -> None:
+            async with thp.mocked_call_later(autojump_threshold=LONG) as m:
+                sleeping = asyncio.ensure_future(asyncio.sleep(7200))
+                await m.add(7200)
+                assert sleeping.done()
+                assert time.time() == 7200
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.proves("T12", "T13")
+    def test_work_that_takes_longer_is_overtaken_without_a_word(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The clock moves whether or not work is under way, since that is what was asked for."""
+        released = threading.Event()
+
+        async def body() -> None:
+            try:
+                async with thp.mocked_call_later(autojump_threshold=AWHILE):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(asyncio.to_thread(released.wait), 5)
+                    assert time.time() == 5
+            finally:
+                released.set()
+
+        run(body())
+
+        assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+class TestZero:
+    """Nothing holds the clock."""
+
+    @on_every_loop
+    @pytest.mark.proves("T13")
+    def test_work_is_overtaken_at_once(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        """The clock moves by itself and by hand past work that is under way, without a word."""
+        released = threading.Event()
+        times: list[float] = []
+
+        async def body() -> None:
+            try:
+                async with thp.mocked_call_later(autojump_threshold=0) as m:
+                    work = asyncio.ensure_future(asyncio.to_thread(released.wait))
+                    work.add_done_callback(lambda work: times.append(-1))
+                    await asyncio.sleep(LONG)
+                    times.append(time.time())
+                    await m.add(LONG)
+                    times.append(time.time())
+            finally:
+                released.set()
+            await work
+
+        run(body())
+
+        assert times == [LONG, 2 * LONG, -1]
+        assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+class TestInfinity:
+    """Time moves through `add` alone."""
+
+    @on_every_loop
+    @pytest.mark.proves("T13")
+    def test_the_clock_stands_until_it_is_told(self, run: Run) -> None:
+        """However long the loop is idle, a deadline is reached only by adding time."""
+        order: list[object] = []
+
+        async def body() -> None:
+            async with thp.mocked_call_later(autojump_threshold=math.inf) as m:
+                asyncio.get_running_loop().call_later(1, order.append, "due at 1")
+                await asyncio.to_thread(time.sleep, AWHILE)
+                await thp.wait_all_tasks_blocked()
+                order.append(time.time())
+                await m.add(0.9)
+                order.append(time.time())
+                await m.add(0.1)
+                order.append(time.time())
+                await asyncio.to_thread(time.sleep, AWHILE)
+                assert time.time() == 1
+
+        run(body())
+
+        assert order == [0, 0.9, "due at 1", 1]
+
+    @on_every_loop
+    @pytest.mark.proves("T13", "T17")
+    def test_the_clock_around_it_goes_on_by_its_own_rule(self, run: Run) -> None:
+        """A timer of an outer block fires while an inner clock stands."""
+
+        async def body() -> None:
+            fired = asyncio.Event()
+            async with thp.mocked_call_later() as outer:
+                asyncio.get_running_loop().call_later(LONG, fired.set)
+                async with thp.mocked_call_later(autojump_threshold=math.inf) as inner:
+                    asyncio.get_running_loop().call_later(1, fired.set)
+                    await fired.wait()
+                    assert time.time() == 0
+                    assert inner.called_times == []
+                assert time.time() == LONG
+                assert outer.called_times == [LONG]
+
+        run(body())
+
+
+@pytest.mark.parametrize(
+    ("threshold", "error", "message"),
+    [
+        (-1, ValueError, "autojump_threshold must be 0 seconds or more, got -1"),
+        (math.nan, ValueError, "autojump_threshold must be 0 seconds or more, got nan"),
+        ("1", TypeError, "autojump_threshold must be a number of seconds, got '1'"),
+        (True, TypeError, "autojump_threshold must be a number of seconds, got True"),
+    ],
+    ids=str,
+)
+@pytest.mark.proves("T13", "T18")
+async def test_what_is_no_length_of_time_is_refused(threshold: float, error: type[Exception], message: str) -> None:
+    """Entering raises, and nothing has been replaced."""
+    loop = asyncio.get_running_loop()
+    before = time.time, dict(vars(loop))
+
+    with pytest.raises(error, match=f"^{message}$"):
+        async with thp.mocked_call_later(autojump_threshold=threshold):
+            pytest.fail("entered")
+
+    assert (time.time, dict(vars(loop))) == before

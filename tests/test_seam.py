@@ -1,0 +1,225 @@
+"""Where the helpers meet the loop: whatever a loop waits with, it is asked before it waits."""
+
+import asyncio
+import contextlib
+import math
+import queue
+import selectors
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from machinery import test_helpers as thp
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+T_NOISE = 0.005
+
+
+class Proactor:
+    """Waits as the proactor of Windows does: operations that are over get their results while it waits."""
+
+    def __init__(self) -> None:
+        self._completions: queue.SimpleQueue[asyncio.Future[str] | None] = queue.SimpleQueue()
+        self.timeouts: list[float | None] = []
+
+    def complete(self, operation: asyncio.Future[str] | None) -> None:
+        """End an operation, from any thread; without one, only wake the loop."""
+        self._completions.put(operation)
+
+    def select(self, timeout: float | None = None) -> list[object]:
+        """Wait until an operation is over."""
+        self.timeouts.append(timeout)
+        with contextlib.suppress(queue.Empty):
+            operation = self._completions.get(timeout is None or timeout > 0, timeout)
+            if operation is not None:
+                operation.set_result("completed")
+            return [operation]
+        return []
+
+
+def proactor_loop(proactor: Proactor) -> asyncio.AbstractEventLoop:
+    """Make a loop on a proactor, by the names that asyncio has for it on Windows."""
+    methods = {
+        "_process_events": lambda loop, events: None,
+        "_write_to_self": lambda loop: proactor.complete(None),
+    }
+    loop: asyncio.AbstractEventLoop = type("ProactorLoop", (asyncio.BaseEventLoop,), methods)()
+    vars(loop)["_selector"] = proactor
+    return loop
+
+
+@pytest.fixture
+def proactor() -> Proactor:
+    """Give what a loop waits with."""
+    return Proactor()
+
+
+@pytest.fixture
+def run(proactor: Proactor) -> Callable[[Main], None]:
+    """Give what runs a coroutine on a loop of that proactor."""
+
+    def run(main: Main) -> None:
+        before = set(vars(proactor))
+        with contextlib.closing(proactor_loop(proactor)) as loop:
+            loop.run_until_complete(asyncio.wait_for(main(), 60))
+            assert not {"time", "call_later", "call_at", "close"} & set(vars(loop))
+        assert set(vars(proactor)) == before
+
+    return run
+
+
+class TestProactors:
+    """What is not run on Windows is run on a stand-in."""
+
+    @pytest.mark.proves("B3", "T7")
+    def test_time_passes_without_waiting(self, proactor: Proactor, run: Callable[[Main], None]) -> None:
+        """While timers are virtual the proactor is asked, but never to wait."""
+
+        async def main() -> None:
+            async with thp.mocked_call_later():
+                await asyncio.sleep(0)
+                begin = len(proactor.timeouts)
+                for _ in range(10):
+                    await asyncio.sleep(3600)
+
+                assert time.time() == 36000
+                assert set(proactor.timeouts[begin:]) == {0}
+
+        run(main)
+
+    @pytest.mark.proves("B3", "T7")
+    def test_an_operation_that_is_over_comes_before_the_next_deadline(
+        self, proactor: Proactor, run: Callable[[Main], None]
+    ) -> None:
+        """Completions are events like those of sockets."""
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            async with thp.mocked_call_later():
+                for _ in range(5):
+                    operation: asyncio.Future[str] = loop.create_future()
+                    loop.call_later(1, proactor.complete, operation)
+                    async with asyncio.timeout(1.1):
+                        assert await operation == "completed"
+
+                assert time.time() == 5
+
+        run(main)
+
+    @pytest.mark.proves("B3", "T11")
+    def test_an_idle_loop_waits_for_real_operations_and_timers(
+        self, proactor: Proactor, run: Callable[[Main], None]
+    ) -> None:
+        """With nothing virtual to come, the loop waits as it would without us."""
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            fired = asyncio.Event()
+            began = time.perf_counter()
+            loop.call_later(0.02, fired.set)
+            async with thp.mocked_call_later():
+                await fired.wait()
+                assert time.perf_counter() - began >= 0.02 - T_NOISE
+                operation: asyncio.Future[str] = loop.create_future()
+                thread = threading.Timer(0.02, proactor.complete, [operation])
+                thread.start()
+                await operation
+                thread.join()
+                assert time.time() == 0
+
+        run(main)
+
+    @pytest.mark.proves("B3", "T8", "D9")
+    def test_dominos_fall(self, run: Callable[[Main], None]) -> None:
+        """They need no timer, and no time passes for them."""
+        order: list[int] = []
+
+        async def take(futs: thp.FutureDominos, *numbers: int) -> None:
+            for number in numbers:
+                await futs[number]
+                order.append(number)
+
+        async def main() -> None:
+            async with thp.mocked_call_later(), thp.future_dominos(expected=4) as futs:
+                futs.begin()
+                await asyncio.gather(take(futs, 2, 3), take(futs, 1, 4))
+                assert time.time() == 0
+
+        run(main)
+
+        assert order == [1, 2, 3, 4]
+
+    @pytest.mark.proves("B3", "T0")
+    def test_what_ends_the_loop_ends_it_from_a_timer_too(self, proactor: Proactor) -> None:
+        """`loop.stop()` in a callback stops the loop, which can go on later."""
+        with contextlib.closing(proactor_loop(proactor)) as loop:
+            block = thp.mocked_call_later()
+            m = loop.run_until_complete(block.__aenter__())
+            loop.call_later(5, loop.stop)
+            loop.run_forever()
+            stopped_at = time.time()
+            loop.run_until_complete(m.add(1))
+            at_the_end = time.time()
+            loop.run_until_complete(block.__aexit__(None, None, None))
+
+        assert (stopped_at, at_the_end) == (5, 6)
+
+
+class Selector(selectors.DefaultSelector):
+    """A selector of somebody's own, which notes how long it is asked to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[float | None] = []
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Note the timeout, and wait."""
+        self.timeouts.append(timeout)
+        return super().select(timeout)
+
+
+class TestSelectors:
+    """What asyncio's loops have everywhere but on Windows."""
+
+    @pytest.mark.proves("B3", "T7")
+    def test_a_selector_of_ones_own_is_asked_once_for_each_jump(self) -> None:
+        """An idle loop looks for events once and does not wait; without us it would have waited."""
+        selector = Selector()
+
+        async def main() -> None:
+            async with thp.mocked_call_later():
+                await asyncio.sleep(1)
+                begin = len(selector.timeouts)
+                await asyncio.sleep(math.pi)
+
+                assert selector.timeouts[begin:].count(0) == len(selector.timeouts[begin:]) <= 4
+
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+            runner.run(main())
+
+    @pytest.mark.proves("T15", "B6")
+    @pytest.mark.parametrize("leave", [asyncio.sleep, asyncio.wait_for], ids=["normally", "by an exception"])
+    def test_the_selector_is_as_before(self, leave: Callable[..., Awaitable[object]]) -> None:
+        """With the last block nothing is left on it, though others had put something there before."""
+        selector = Selector()
+        spied: list[float | None] = []
+
+        def spy(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            spied.append(timeout)
+            return Selector.select(selector, timeout)
+
+        async def main() -> None:
+            vars(selector)["select"] = spy
+            with contextlib.suppress(TypeError):
+                async with thp.mocked_call_later(), thp.mocked_call_later():
+                    assert vars(selector)["select"] is not spy
+                    await leave(0)
+            assert vars(selector)["select"] is spy
+
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+            runner.run(main())
+
+        assert spied
