@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+T = TypeVar("T")
 Advance = Callable[[float], Awaitable[object]]
 
 
@@ -69,6 +70,14 @@ class Subject(NamedTuple):
     needs: tuple[str, ...] = ()
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     enter: Callable[[], AbstractAsyncContextManager[Any]] = plain
+
+
+def run(subject: Subject, main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of a subject."""
+    with contextlib.closing(subject.new_loop()) as loop:
+        # One of the peers looks for its loop here.
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
 
 
 OURS = "ours"

@@ -1,17 +1,18 @@
 """What is measured as it is, and not against the floor: blocks, memory, importing, and single sleeps."""
 
 import asyncio
-import contextlib
 import gc
+import os
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from benchmarks.subjects import FLOOR, SUBJECTS, Subject
+from benchmarks.subjects import FLOOR, OURS, SUBJECTS, Subject, run
 
 BLOCKS = 10_000
 SLEEPING = 5_000
@@ -81,9 +82,7 @@ def sleepers(subject: Subject, many: int = SLEEPING) -> list[float]:
                 await asyncio.gather(*tasks, return_exceptions=True)
             return [(after - before) / 2**20]
 
-    loop = subject.new_loop()
-    with contextlib.closing(loop):
-        return loop.run_until_complete(main())
+    return run(subject, main())
 
 
 def long_sleep(subject: Subject, seconds: float, times: int = 100) -> list[float]:
@@ -98,11 +97,7 @@ def long_sleep(subject: Subject, seconds: float, times: int = 100) -> list[float
             assert abs(loop.time() - began - seconds) < 1, "the sleep was of another length"
             return took * 1e6
 
-    took = []
-    for _ in range(times):
-        with contextlib.closing(subject.new_loop()) as loop:
-            took.append(loop.run_until_complete(main()))
-    return took
+    return [run(subject, main()) for _ in range(times)]
 
 
 def importing(times: int = 20) -> list[float]:
@@ -111,10 +106,16 @@ def importing(times: int = 20) -> list[float]:
         "import asyncio, time; began = time.process_time(); import machinery.test_helpers;"
         " print((time.process_time() - began) * 1e3)"
     )
-    command = [sys.executable, "-c", code]
-    return [float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(times + 1)][
-        1:
-    ]
+    with tempfile.TemporaryDirectory() as cache:
+        # Bytecode is kept from the first time on, whatever is said elsewhere about keeping it.
+        env = os.environ | {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
+
+        def once() -> float:
+            command = [sys.executable, "-c", code]
+            return float(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+
+        once()
+        return [once() for _ in range(times)]
 
 
 def _subject(name: str) -> Subject:
@@ -135,6 +136,6 @@ MEASURES: dict[str, Callable[[str], list[float]]] = {
 
 def everything_small() -> None:
     """Take each measure once, at a small size, for us."""
-    ours = SUBJECTS["ours"]
+    ours = SUBJECTS[OURS]
     blocks(ours.enter, 10), blocks_memory(ours.enter, 10), blocks(dominos_block, 10)
     sleepers(ours, 10), sleepers(Subject(), 10), long_sleep(ours, 60, 1), importing(1)

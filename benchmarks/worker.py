@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from benchmarks import upkeep
-from benchmarks.subjects import OURS, SUBJECTS, TRIO, Subject, plain
+from benchmarks.subjects import OURS, SUBJECTS, TRIO, Subject, plain, run
 from benchmarks.workloads import GROWTH, ROWS, Given, Row, Workload, soon
 
 ENOUGH = 1.0
@@ -50,11 +50,7 @@ def _on_loop(row: Row, subject: Subject, work: Workload, size: int, *, floor: bo
             now = None if floor else asyncio.get_running_loop().time
             return await timed(lambda: work(Given(size, sleep, advance, now)))
 
-    loop = subject.new_loop()
-    try:
-        return loop.run_until_complete(main())
-    finally:
-        loop.close()
+    return run(subject, main())
 
 
 def pairs(name: str, subject: str, size: int, most: int) -> list[tuple[float, float]]:

@@ -4,7 +4,8 @@
 Pages may be named; without names it takes all that have a `console` block.
 
 A page is a session in an empty folder, from top to bottom.
-A block whose first line is a comment with the name of a file is written to that file.
+A block whose first line is a comment with the name of a file is written to that file; with `(continued)` behind the
+name it is added to it.
 In a `console` block each line that begins with `$ ` is run, and the lines up to the next one are what it printed.
 A `py` block is a `python` block that the suite does not run, since it is meant to fail: a command has to.
 """
@@ -21,12 +22,19 @@ from tempfile import TemporaryDirectory
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# ([\w/-]+\.\w+)\n")
+FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
 # What is another number each time: how long it took, and where things lie in memory.
 VARYING = re.compile(r"(?<= in )\d+\.\d\ds|(?<=took )[\d.e-]+(?= s\b)|0x[0-9a-f]+")
+# A reader has the one plugin that the settings of the page speak of, and we have them all.
+PLUGINS = {
+    "alt_pytest_asyncio": "alt_pytest_asyncio.plugin",
+    "anyio_mode": "anyio.pytest_plugin",
+    "asyncio_mode": "pytest_asyncio.plugin",
+}
+OPTIONS = "-p no:cacheprovider --color=no"
 SETTINGS = {
     "COLUMNS": "80",
-    "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:randomly --color=no",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 }
@@ -47,7 +55,8 @@ def renewed_block(block: re.Match[str], folder: Path) -> str:
     if name is not None:
         path = folder / name[1]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with path.open("a" if name[2] else "w", encoding="utf-8") as file:
+            file.write(text)
     elif language == "py":
         raise SystemExit(f"a block that the suite does not run has to be a file for a command to run:\n{text}")
     return block[0]
@@ -56,11 +65,14 @@ def renewed_block(block: re.Match[str], folder: Path) -> str:
 def session(text: str, folder: Path) -> Iterator[str]:
     """Run each command of a block, and give it back with what it printed."""
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+        path = folder / "pyproject.toml"
+        settings = path.read_text(encoding="utf-8") if path.exists() else ""
+        plugins = [f" -p {plugin}" for setting, plugin in PLUGINS.items() if setting in settings]
         run = subprocess.run(
             command,
             shell=True,
             cwd=folder,
-            env=os.environ | SETTINGS,
+            env=os.environ | SETTINGS | {"PYTEST_ADDOPTS": f"{OPTIONS}{''.join(plugins)}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

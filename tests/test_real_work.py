@@ -40,7 +40,7 @@ async def in_thread() -> object:
 async def by_resolver() -> object:
     """Look an address up, and the name of what was found."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
+    await loop.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
     return await loop.getnameinfo(("127.0.0.1", 80))
 
 

@@ -316,7 +316,7 @@ class VirtualTime:
                     wait = self._wait_before_move(rested, by_itself=target == NEVER)
                     if wait > 0:
                         return wait
-                clock.move_to(int(goal))
+                clock.move_to(goal)
                 if _time_module.followers:
                     _time_module.follow()
             if target < tick:

@@ -6,6 +6,9 @@ This package is the only place that leans on what asyncio does not document.
     Asyncio's own loops, on every platform, block in this one call.
     When it is asked to wait for longer than nothing, they have nothing left to run.
     Without it, entering a block raises ``RuntimeError``.
+``loop._ready``, ``loop._stopping``
+    Tell whether the loop has something to do after what was done while it was idle.
+    Without them it runs a round to find out.
 ``type(loop)._run_once``
     The scheduler of these loops.
     It reads ``loop.time()`` to serve the timers that the loop itself keeps, and they keep real time.
