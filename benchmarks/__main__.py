@@ -115,7 +115,7 @@ def growth(kind: str) -> str:
             if size > LARGEST.get((kind, subject), size):
                 continue
             print(f"growth: {size:,} {kind}, {subject}", file=sys.stderr)
-            pairs = measure(subject, "pairs", kind, size, PAIRS)
+            pairs = measure(subject, "pairs", kind, size, 10 * PAIRS)
             if isinstance(pairs, str):
                 continue
             series[subject].append((size, median(took for _, took in pairs)))

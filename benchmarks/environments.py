@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.subjects import OURS, SUBJECTS
@@ -22,10 +23,10 @@ def folder() -> Path:
 
 
 def python_of(subject: str) -> str:
-    """Return the interpreter of a subject, and make its environment if there is none; ours runs from the checkout."""
-    needs = SUBJECTS[subject].needs if subject in SUBJECTS else ()
-    if not needs:
+    """Return the interpreter of a subject, and make its environment if there is none."""
+    if subject not in SUBJECTS or not SUBJECTS[subject].needs:
         return sys.executable
+    needs = SUBJECTS[subject].needs
     home = folder() / subject
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     made = home / "made"
@@ -46,7 +47,8 @@ def version_of(subject: str) -> str:
 
 def work(subject: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the worker for a subject, in its environment."""
-    path = [ROOT, SRC] if subject == OURS else [ROOT]
+    # What is measured as ours is what this interpreter has, or the checkout where it has nothing.
+    path = [ROOT, SRC] if subject == OURS and find_spec("machinery") is None else [ROOT]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     command = [python_of(subject), "-m", "benchmarks.worker", subject, *arguments]
     return subprocess.run(command, env=env, cwd=tempfile.gettempdir(), capture_output=True, text=True, timeout=TOO_LONG)

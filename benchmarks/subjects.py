@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
@@ -64,12 +65,23 @@ def looptime_loop() -> asyncio.AbstractEventLoop:
     return looptime.new_event_loop(start=0)
 
 
+def loop_time() -> float:
+    """Read the clock of the running loop."""
+    return asyncio.get_running_loop().time()
+
+
+def wall_time() -> float:
+    """Read the wall clock, which the block has replaced."""
+    return time.time()
+
+
 class Subject(NamedTuple):
     """Something that makes asyncio's time virtual."""
 
     needs: tuple[str, ...] = ()
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     enter: Callable[[], AbstractAsyncContextManager[Any]] = plain
+    clock: Callable[[], float] = loop_time
 
 
 def run(subject: Subject, main: Coroutine[Any, Any, T]) -> T:
@@ -91,7 +103,7 @@ SUBJECTS = {
     "asyncio-time-travel": Subject(("asyncio-time-travel",), new_loop=time_travel_loop),
     "aiofastforward": Subject(("aiofastforward",), enter=fast_forward),
     "looptime": Subject(("looptime",), new_loop=looptime_loop),
-    "machinery-collection": Subject(("machinery-collection",), enter=mocked_call_later),
+    "machinery-collection": Subject(("machinery-collection",), enter=mocked_call_later, clock=wall_time),
     # Its workloads are in with_trio.py: it is no asyncio.
     TRIO: Subject(("trio",)),
 }

@@ -44,11 +44,18 @@ def on_subject(name: str, subject: str, size: int) -> float:
 
 def _on_loop(row: Row, subject: Subject, work: Workload, size: int, *, floor: bool) -> float:
     async def main() -> float:
+        wrong: AssertionError | None = None
         async with (subject.enter if row.in_block else plain)() as advance:
             # Looked up here, inside the block: one of the peers replaces it.
-            sleep = soon if floor else asyncio.sleep
-            now = None if floor else asyncio.get_running_loop().time
-            return await timed(lambda: work(Given(size, sleep, advance, now)))
+            given = Given(size, soon if floor else asyncio.sleep, advance, None if floor else subject.clock)
+            try:
+                took = await timed(lambda: work(given))
+            except AssertionError as error:
+                wrong = error
+        # Raised out here: one of the peers hangs when an exception leaves its block.
+        if wrong is not None:
+            raise wrong
+        return took
 
     return run(subject, main())
 

@@ -256,6 +256,6 @@ ROWS = {
 }
 GROWTH = {
     "timers": Row("timers", 1_000_000, ("asyncio-time-travel",), timers, callbacks),
-    "seconds": Row("virtual seconds of one sleep", 315_360_000, ("machinery-collection",), long_sleep),
+    "seconds": Row("virtual seconds of one sleep", 315_360_000, ("asyncio-time-travel", "machinery-collection"), long_sleep),
     "dominos": Row("dominos", 100_000, ("trio", "machinery-collection"), dominos(1), bare_futures(1), in_block=False),
 }

@@ -150,7 +150,7 @@ class VirtualTime:
         self.last_called: Timer | None = None
         self.owner = Owner(functools.partial(report_virtual_time, self))
         self._autojump_threshold = autojump_threshold
-        self._adds: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._adds: list[tuple[float, int, asyncio.Future[None]]] = []
         self._called_times: list[float] = []
         self._set_at_once = False
         self._in_a_row = 0
@@ -193,14 +193,15 @@ class VirtualTime:
 
     async def add(self, amount: float) -> None:
         __tracebackhide__ = True
-        not_negative("amount", finite("amount", amount))
+        if finite("amount", amount) < 0:
+            raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time does not go back")
         if self._left:
             raise RuntimeError(f"{self!r} has been left: its clock does not move any more")
         target, _ = self.clock.later(amount)
         if target == NEVER:
             raise ValueError(f"amount must lead to a time that a float can tell, got {amount!r}")
         reached = self.loop.create_future()
-        heapq.heappush(self._adds, (int(due(target)), next(_numbers), reached))
+        heapq.heappush(self._adds, (target if type(target) is int else due(target), next(_numbers), reached))
         await reached
 
     @property
@@ -305,13 +306,13 @@ class VirtualTime:
         """Call what is due now, or else move to what is due next and call that, if nothing holds the clock."""
         clock = self.clock
         moment = self.timers.first()
-        tick = moment if type(moment) is int else due(moment)
+        tick = moment if type(moment) is int or moment == NEVER else due(moment)
         if tick > clock.tick or self._adds:
             target = self._next_target() if self._adds else NEVER
             goal = tick if tick <= target else target
-            if goal == NEVER:
-                return NEVER
             if goal > clock.tick:
+                if goal == NEVER:
+                    return NEVER
                 if self._autojump_threshold is not None or self.work.under_way or ANYIO in sys.modules:
                     wait = self._wait_before_move(rested, by_itself=target == NEVER)
                     if wait > 0:

@@ -16,7 +16,6 @@ from machinery._test_helpers._seam._facts import called_by, is_watchdog, signals
 from machinery._test_helpers._seam._seam import Seam
 from machinery._test_helpers._time_module import real_monotonic, unfaked
 
-
 _AT_A_STRETCH = 100
 """How often the listeners act, if that makes nothing ready, before the loop may look at its own timers again."""
 
@@ -94,14 +93,18 @@ class SelectorSeam(Seam):
         for _ in range(_AT_A_STRETCH):
             if self._anything_to_read():
                 return self._real_select(0)
-            wait = self._ask(0.0)
+            wait = math.inf
+            for listener in self._listeners:
+                wait = listener.at_rest(0.0)
+                if wait < math.inf:
+                    break
             if wait > 0:
                 return self._rest(timeout, wait)
             if self._next_round:
                 # This belongs to the round that ends here, though the loop has yet to run what was made ready.
                 self._begin_round()
             if self._ready or getattr(self._loop, "_stopping", True):
-                break
+                return []
         return []
 
     def _begin_round(self) -> None:
