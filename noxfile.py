@@ -107,6 +107,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; warnings are errors, and the network is not needed."""
-    install(session, "docs", "--editable", ".")
+    """Build the documentation, which shows what commands really print; warnings are errors, no network is needed."""
+    session.install(*nox.project.dependency_groups(PROJECT, "docs", "test"), "--editable", ".")
+    session.run("python", "-m", "docs.outputs", "--check")
     session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "--quiet", "docs", "docs/_build/html")

@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmarks import plot
 from benchmarks.environments import version_of, work
-from benchmarks.report import Samples, page_with, ranked, table, told
+from benchmarks.report import Samples, number, page_with, ranked, table, told
 from benchmarks.subjects import FLOOR, OURS, SUBJECTS
 from benchmarks.workloads import GROWTH, ROWS
 
@@ -106,8 +106,8 @@ def upkeep(rounds: int) -> str:
     return table(["what", "ours", "others"], lines)
 
 
-def growth(kind: str) -> str:
-    """Measure a workload at growing sizes; return a drawing of what it takes."""
+def growth(kind: str) -> tuple[str, str]:
+    """Measure a workload at growing sizes; return a drawing of what it takes, and the last points in words."""
     row = GROWTH[kind]
     series: dict[str, list[tuple[float, float]]] = {OURS: [], FLOOR: [], **{peer: [] for peer in row.peers}}
     for size in SIZES[kind]:
@@ -121,7 +121,9 @@ def growth(kind: str) -> str:
             series[subject].append((size, median(took for _, took in pairs)))
             if subject == OURS:
                 series[FLOOR].append((size, median(floor for floor, _ in pairs)))
-    return plot.svg(f"CPU time against {row.title}", row.title, {name: each for name, each in series.items() if each})
+    lines = {name: line for name, line in series.items() if line}
+    ends = ", ".join(f"{name} {number(line[-1][1] * 1e3)} ms at {line[-1][0]:,}" for name, line in lines.items())
+    return plot.svg(f"CPU time against {row.title}", row.title, lines), f"Where the lines end: {ends}.\n"
 
 
 def versions() -> str:
@@ -139,25 +141,26 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--small", action="store_true", help="only run each workload once, small, for us and the floor")
     parser.add_argument("--rounds", type=int, default=5, help="how many turns each subject gets (default: 5)")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the tables into this page, the plots beside it")
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="write the tables into this page, the plots beside it"
+    )
     chosen = parser.parse_args()
     if chosen.small:
         done = work(OURS, "small")
         print(done.stderr, end="", file=sys.stderr)
         return done.returncode
-    tables = f"{versions()}\n{factors(chosen.rounds)}\n{upkeep(chosen.rounds)}"
-    print(tables)
+    measured = f"{versions()}\n{factors(chosen.rounds)}\n{upkeep(chosen.rounds)}"
+    print(measured)
     if chosen.write:
         page = chosen.write.with_suffix(".md")
         drawings = page.with_suffix("")
         drawings.mkdir(parents=True, exist_ok=True)
-        for kind in GROWTH:
-            (drawings / f"{kind}.svg").write_text(growth(kind), encoding="utf-8")
-        images = "\n".join(
-            f"![CPU time against {row.title}]({drawings.name}/{kind}.svg)" for kind, row in GROWTH.items()
-        )
+        for kind, row in GROWTH.items():
+            drawing, ends = growth(kind)
+            (drawings / f"{kind}.svg").write_text(drawing, encoding="utf-8")
+            measured += f"\n![CPU time against {row.title}]({drawings.name}/{kind}.svg)\n\n{ends}"
         before = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n"
-        page.write_text(page_with(before, f"{tables}\n{images}\n"), encoding="utf-8")
+        page.write_text(page_with(before, measured), encoding="utf-8")
     return 0
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks.subjects import OURS, SUBJECTS
 
 ROOT = Path(__file__).resolve().parent.parent
-SRC = ROOT / "src"
 TOO_LONG = 120
 """For how many seconds a worker may run before it is given up."""
 
@@ -47,8 +46,11 @@ def version_of(subject: str) -> str:
 
 def work(subject: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the worker for a subject, in its environment."""
-    # What is measured as ours is what this interpreter has, or the checkout where it has nothing.
-    path = [ROOT, SRC] if subject == OURS and find_spec("machinery") is None else [ROOT]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    env = dict(os.environ)
+    if subject != OURS:
+        env.pop("PYTHONPATH", None)
+    elif find_spec("machinery") is None:
+        # What is measured as ours is what this interpreter has, or the checkout where it has nothing.
+        env["PYTHONPATH"] = str(ROOT / "src")
     command = [python_of(subject), "-m", "benchmarks.worker", subject, *arguments]
-    return subprocess.run(command, env=env, cwd=tempfile.gettempdir(), capture_output=True, text=True, timeout=TOO_LONG)
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=TOO_LONG)

@@ -31,7 +31,9 @@ def svg(title: str, across: str, series: Mapping[str, Sequence[tuple[float, floa
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, across, "text-anchor: middle"))
     for power in x_ends:
         x, y = at(10.0**power, 10.0 ** y_ends[0])
-        parts.append(f'<path class="grid" d="M{x} {TOP}V{y}"/>' + _text(x, y + 18, _count(power), "text-anchor: middle"))
+        parts.append(
+            f'<path class="grid" d="M{x} {TOP}V{y}"/>' + _text(x, y + 18, _count(power), "text-anchor: middle")
+        )
     for power in y_ends:
         x, y = at(10.0 ** x_ends[0], 10.0**power)
         parts.append(f'<path class="grid" d="M{x} {y}H{WIDTH - RIGHT}"/>')

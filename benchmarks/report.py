@@ -1,5 +1,6 @@
 """Turns what was measured into Markdown."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -27,13 +28,17 @@ def told(samples: Samples | str) -> str:
     if isinstance(samples, str):
         return samples
     middle, low, high = map(number, spread(samples))
-    return f"{middle} ({low}–{high})"
+    return f"{middle} ({low} to {high})"
 
 
 def ranked(peers: Mapping[str, Samples | str]) -> list[str]:
     """Return the peers, the fastest first, and last those that have no figure."""
-    order = sorted(peers, key=lambda name: spread(peers[name])[0] if not isinstance(peers[name], str) else 1e99)
-    return [f"{name} {told(peers[name])}" for name in order]
+
+    def rank(name: str) -> float:
+        samples = peers[name]
+        return math.inf if isinstance(samples, str) else spread(samples)[0]
+
+    return [f"{name} {told(peers[name])}" for name in sorted(peers, key=rank)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -48,4 +53,4 @@ def page_with(page: str, measured: str) -> str:
         page = f"{page.rstrip()}\n\n{BEGIN}\n{END}\n"
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{measured}{END}{after}"
+    return f"{before}{BEGIN}\n\n{measured}\n{END}{after}"

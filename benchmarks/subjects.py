@@ -48,21 +48,24 @@ def solipsist_loop() -> asyncio.AbstractEventLoop:
     """Make a loop of async-solipsism."""
     import async_solipsism
 
-    return async_solipsism.EventLoop()
+    loop: asyncio.AbstractEventLoop = async_solipsism.EventLoop()
+    return loop
 
 
 def time_travel_loop() -> asyncio.AbstractEventLoop:
     """Make a loop of asyncio-time-travel."""
     from asyncio_time_travel import TimeTravelLoop
 
-    return TimeTravelLoop()
+    loop: asyncio.AbstractEventLoop = TimeTravelLoop()
+    return loop
 
 
 def looptime_loop() -> asyncio.AbstractEventLoop:
     """Make a loop of looptime."""
     import looptime
 
-    return looptime.new_event_loop(start=0)
+    loop: asyncio.AbstractEventLoop = looptime.new_event_loop(start=0)
+    return loop
 
 
 def loop_time() -> float:

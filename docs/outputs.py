@@ -24,14 +24,15 @@ DOCS = Path(__file__).parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
 # What is another number each time: how long it took, and where things lie in memory.
-VARYING = re.compile(r"(?<= in )\d+\.\d\ds|(?<=took )[\d.e-]+(?= s\b)|0x[0-9a-f]+")
+VARYING = re.compile(r"(?<= in )\d+\.\d+s|(?<=took )[\d.e-]+(?= s\b)|0x[0-9a-f]+")
 # A reader has the one plugin that the settings of the page speak of, and we have them all.
 PLUGINS = {
     "alt_pytest_asyncio": "alt_pytest_asyncio.plugin",
     "anyio_mode": "anyio.pytest_plugin",
     "asyncio_mode": "pytest_asyncio.plugin",
 }
-OPTIONS = "-p no:cacheprovider --color=no"
+# Loaded by its name and not as an installed plugin, a plugin is loaded too early for pytest's taste.
+OPTIONS = "-p no:cacheprovider --color=no -W ignore::pytest.PytestAssertRewriteWarning"
 SETTINGS = {
     "COLUMNS": "80",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from questions import CLOCKS, COMPANY, EXACT, HANG, ORDER, QUESTIONS, REAL, SLEEPS, STRIKES
+from questions import CLOCKS, COMPANY, EXACT, HANGS, ORDER, QUESTIONS, REAL, SLEEPS, STRIKES
 from tools import OURS, TOOLS
 
 HERE = Path(__file__).resolve().parent
@@ -35,11 +35,14 @@ IN_ORDER = (OURS, "machinery-collection", "trio")
 TOO_LONG = 10
 """For how many real seconds a question is asked."""
 NOT_ASKED = "–"
-LINKS = {
+NAMES = {
     OURS: "**machinery**",
     "aiotools": "aiotools `VirtualClock`",
     "asynctest": "asynctest `ClockedTestCase`",
     "trio": "trio `MockClock`",
+    (OURS, ORDER): "**machinery** `future_dominos`",
+    ("machinery-collection", ORDER): "machinery-collection `future_dominos`",
+    ("trio", ORDER): "trio `Sequencer`",
 }
 
 
@@ -81,7 +84,7 @@ def ask(tool: str, version: str, table: str, question: str) -> str:
             command, env=env, cwd=tempfile.gettempdir(), capture_output=True, text=True, timeout=TOO_LONG
         )
     except subprocess.TimeoutExpired:
-        return "hangs" if question == HANG or table == ORDER else "no"
+        return "hangs" if question in HANGS else "no"
     return done.stdout.strip() if done.returncode == 0 else "no"
 
 
@@ -112,8 +115,10 @@ def rows(tool: str) -> dict[str, str]:
         # Its timeouts are real.
         answers[REAL] = dict.fromkeys(answers[REAL], NOT_ASKED)
     answers[CLOCKS]["runs on Python"] = ", ".join(reversed(versions))
-    name = LINKS.get(tool, tool)
-    return {table: line([name, *cells.values()]) for table, cells in answers.items()}
+    return {
+        table: line([NAMES.get((tool, table), NAMES.get(tool, tool)), *cells.values()])
+        for table, cells in answers.items()
+    }
 
 
 def line(cells: list[str]) -> str:

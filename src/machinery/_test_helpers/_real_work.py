@@ -13,6 +13,10 @@ PATIENCE = 2.0
 """For how many real seconds of rest a piece of work holds the clock."""
 
 
+_LOOK_UP = ("create_connection", "create_datagram_endpoint", "create_server", "getaddrinfo", "getnameinfo")
+"""What looks names up, or may do so even for an address."""
+
+
 class Work(NamedTuple):
     """A piece of work, and how long the loop had rested when it began."""
 
@@ -46,9 +50,9 @@ class RealWork:
             "subprocess_shell": self._while_it_runs(loop.subprocess_shell),
         }
         if not isinstance(loop, asyncio.BaseEventLoop):
-            # Asyncio's own loops look names up in an executor, where they are counted already.
-            self.layer["getaddrinfo"] = self._while_awaited(loop.getaddrinfo)
-            self.layer["getnameinfo"] = self._while_awaited(loop.getnameinfo)
+            # Asyncio's own loops look names up in an executor, where they are counted; uvloop does so out of sight.
+            for name in _LOOK_UP:
+                self.layer[name] = self._while_awaited(getattr(loop, name))
 
     def running(self) -> list[str]:
         """Describe what is under way and holds the clock."""

@@ -23,6 +23,9 @@ This package is the only place that leans on what asyncio does not document.
     Tell who waits for what, and who set it. Without them reports say less.
 the worker threads of ``anyio._backends._asyncio``
     Tell whether they are at work. Without them that does not hold the clock.
+``loop._get_backend_id`` of uvloop
+    The file that has events when any socket of the loop has.
+    Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
 ``asyncio.Handle._run``
     Calls a handle's callback in its context and reports what it raises to the loop.
     Without it this package cannot be imported.

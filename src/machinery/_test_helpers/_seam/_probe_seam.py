@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import functools
+import select
 from collections.abc import Callable
 
 from machinery._test_helpers._clock import Clock
@@ -12,7 +14,8 @@ from machinery._test_helpers._time_module import real_monotonic
 class ProbeSeam(Seam):
     """For uvloop, which has no selector: it is idle when a probe comes round twice with nothing made ready in between.
 
-    One quiet round is not enough: what arrives on a socket is answered in one round and read in the next.
+    What protocols say to each other makes nothing ready, so the sockets are looked at as well, which have more to read.
+    Without that second look, one quiet round would not be enough: what arrives in one is often read in the next.
     While the loop can do nothing but wait, the probe comes round slowly.
     """
 
@@ -25,6 +28,7 @@ class ProbeSeam(Seam):
         self._real_call_later = loop.call_later
         self._real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
+        self._anything_to_read = _poll_of(loop)
         self._probe_handle: asyncio.Handle | None = None
         self._slow = False
         self._readied = 0
@@ -84,6 +88,10 @@ class ProbeSeam(Seam):
             self.rounds += 1
             self._come_round()
             return
+        if self._anything_to_read():
+            self._quiet_rounds, self._resting_since = 0, None
+            self._come_round()
+            return
         self._quiet_rounds += 1
         if self._quiet_rounds < 2:
             self._come_round()
@@ -105,3 +113,13 @@ class ProbeSeam(Seam):
         self.rest += now - self._counted
         self._counted = now
         return now - self._resting_since
+
+
+def _poll_of(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
+    """Return what tells whether any socket of the loop has something to read or room to write."""
+    backend = getattr(loop, "_get_backend_id", None)
+    if backend is None or not hasattr(select, "poll"):
+        return bool
+    sockets = select.poll()
+    sockets.register(backend(), select.POLLIN)
+    return functools.partial(sockets.poll, 0)
