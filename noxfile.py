@@ -59,7 +59,7 @@ def tests_debug(session: nox.Session) -> None:
     run_suite(session, PYTHONASYNCIODEBUG="1")
 
 
-@nox.session(requires=["package"])
+@nox.session(python=PYTHONS, requires=["package"])
 def real_world(session: nox.Session) -> None:
     """Run the tests that need real libraries, at the versions that they were written for."""
     install(session, "real-world", *map(str, DIST.glob("*.whl")))

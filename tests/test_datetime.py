@@ -14,6 +14,7 @@ import time_machine
 
 from machinery import test_helpers as thp
 from tests.loops import Run, on_every_loop
+from tests.state import state_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -205,7 +206,7 @@ class TestThoseWhoDoNotAsk:
         """Without the package entering raises, and nothing has been replaced."""
         monkeypatch.setitem(sys.modules, "time_machine", None)
         loop = asyncio.get_running_loop()
-        before = time.time, dict(vars(loop))
+        before = state_of(loop)
 
         with pytest.raises(
             ImportError, match=r'^datetime=True needs time-machine: pip install "machinery\[datetime\]"$'
@@ -213,4 +214,4 @@ class TestThoseWhoDoNotAsk:
             async with thp.mocked_call_later(datetime=True):
                 pytest.fail("entered")
 
-        assert (time.time, dict(vars(loop))) == before
+        assert state_of(loop) == before

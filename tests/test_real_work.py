@@ -19,6 +19,7 @@ import pytest
 from machinery import test_helpers as thp
 from machinery._test_helpers import _mocked_call_later, _real_work
 from tests.loops import Run, on_every_loop
+from tests.state import state_of
 
 AWHILE = 0.05
 NAP = [sys.executable, "-c", f"import time; time.sleep({AWHILE}); print('done')"]
@@ -118,8 +119,9 @@ def held_up() -> Iterator[threading.Event]:
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged at level WARNING or above."""
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    """Return what the helpers logged at level WARNING or above."""
+    ours = [record for record in caplog.records if record.name == "machinery.test_helpers"]
+    return [record.getMessage() for record in ours if record.levelno >= logging.WARNING]
 
 
 class TestHolding:
@@ -473,11 +475,11 @@ class TestAroundTheBlock:
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
-            before = dict(vars(loop))
+            before = state_of(loop)
             with contextlib.suppress(ZeroDivisionError):
                 async with thp.mocked_call_later():
-                    assert vars(loop) != before
+                    assert state_of(loop) != before
                     raise ZeroDivisionError
-            assert vars(loop) == before
+            assert state_of(loop) == before
 
         run(body())

@@ -9,6 +9,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from tests.loops import Run, on_every_loop
+from tests.state import state_of
 
 
 async def take_steps(order: list[object], steps: int, name: str = "worker") -> None:
@@ -189,7 +190,7 @@ class TestSeveralWaiters:
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
-            before = dict(vars(loop))
+            before = state_of(loop)
             cancelled = asyncio.create_task(thp.wait_all_tasks_blocked())
             other = asyncio.create_task(thp.wait_all_tasks_blocked())
             await asyncio.sleep(0)
@@ -199,7 +200,7 @@ class TestSeveralWaiters:
             order.append("blocked")
             assert cancelled.cancelled()
             await worker
-            assert vars(loop) == before
+            assert state_of(loop) == before
 
         run(body())
 
@@ -282,12 +283,12 @@ class TestBesideTheOtherHelpers:
 async def test_nothing_stays_replaced(leave: Callable[[asyncio.Task[None]], object]) -> None:
     """Afterwards the loop is as it was."""
     loop = asyncio.get_running_loop()
-    before = dict(vars(loop))
+    before = state_of(loop)
     task = asyncio.create_task(thp.wait_all_tasks_blocked())
     await asyncio.sleep(0)
-    assert vars(loop) != before
+    assert state_of(loop) != before
 
     leave(task)
     await asyncio.wait([task])
 
-    assert vars(loop) == before
+    assert state_of(loop) == before
