@@ -8,6 +8,8 @@ import inspect
 import subprocess
 import sys
 import traceback
+import warnings
+from collections.abc import Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -117,3 +119,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     blocks = sorted((items[place] for place in places), key=lambda block: (block.path, block.location[1] or 0))
     for place, block in zip(places, blocks, strict=True):
         items[place] = block
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Put back the current loop, which `asyncio.run` clears and alt-pytest-asyncio runs the next async test on."""
+    if not item.config.pluginmanager.hasplugin("alt_pytest_asyncio.enable"):
+        return (yield)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loop = asyncio.get_event_loop()
+    try:
+        return (yield)
+    finally:
+        asyncio.set_event_loop(loop)

@@ -4,6 +4,8 @@ import tomllib
 import zlib
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -39,6 +41,18 @@ def python_inventory() -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(header + zlib.compress(names))
     return str(path)
+
+
+def without_signature(
+    app: object, what: str, name: str, documented: object, options: object, signature: str, returns: str
+) -> tuple[str, str]:
+    """Return no signature for a protocol, which nobody calls."""
+    return "" if getattr(documented, "_is_protocol", False) else signature, returns
+
+
+def setup(app: Sphinx) -> None:
+    """Be asked about each signature."""
+    app.connect("autodoc-process-signature", without_signature)
 
 
 intersphinx_mapping = {"python": ("https://docs.python.org/3", python_inventory())}

@@ -114,7 +114,7 @@ def rows(tool: str) -> dict[str, str]:
     elif answers[EXACT][STRIKES] == "no":
         # Its timeouts are real.
         answers[REAL] = dict.fromkeys(answers[REAL], NOT_ASKED)
-    answers[CLOCKS]["runs on Python"] = ", ".join(reversed(versions))
+    answers[COMPANY]["Python"] = versions[0] if len(versions) == 1 else f"{versions[-1]}–{versions[0]}"
     return {
         table: line([NAMES.get((tool, table), NAMES.get(tool, tool)), *cells.values()])
         for table, cells in answers.items()
@@ -129,7 +129,7 @@ def line(cells: list[str]) -> str:
 def tables(measured: dict[str, dict[str, str]]) -> Iterator[str]:
     """Return the tables of all tools."""
     for table, questions in QUESTIONS.items():
-        titles = ["", *questions, *(["runs on Python"] if table == CLOCKS else [])]
+        titles = ["", *questions, *(["Python"] if table == COMPANY else [])]
         yield f"\n### {table}\n\n{line(titles)}{line(['---'] * len(titles))}"
         yield from (measured[tool][table] for tool in measured if table in measured[tool])
 

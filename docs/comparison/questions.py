@@ -125,7 +125,7 @@ def timeouts(tool: Tool) -> str:
         began = kit.now()
         try:
             await kit.during(3600, lambda: kit.within(3600, lambda: kit.sleep(7200)))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return abs(kit.now() - began - 3600) < 0.2
         return False
 
@@ -212,7 +212,7 @@ def in_time(work: Callable[[Kit], Any]) -> Question:
             began = kit.now()
             try:
                 await kit.within(5, lambda: work(kit))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return False
             # Where work cannot be cancelled, it comes to its end though the timeout has struck.
             return kit.now() - began < 5
@@ -394,7 +394,7 @@ async def one_gives_up(kit: Kit, taken: list[int]) -> None:
         async def impatient() -> None:
             try:
                 await kit.within(WORK, lambda: take(2, lambda: taken.append(2)))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 await take(1, lambda: taken.append(1))
 
         await kit.together(impatient, lambda: take(3, lambda: taken.append(3)))
@@ -434,7 +434,7 @@ CLOCKS, EXACT, REAL, COMPANY, ORDER = (
     "In trouble, and in company",
     "Order",
 )
-SLEEPS, STRIKES, HANG = "a sleep takes no time", "timeouts strike on time", "a test that waits for ever"
+SLEEPS, STRIKES, HANG = "sleeps", "timeouts strike on time", "a test that waits for ever"
 HANGS = HANG, "nobody takes a step"
 """What may be answered by hanging, too."""
 QUESTIONS: dict[str, dict[str, Question]] = {
@@ -443,9 +443,9 @@ QUESTIONS: dict[str, dict[str, Question]] = {
         "by hand, step by step": by_hand,
         "`loop.time`": moves(lambda kit: kit.loop_time()),
         "`time.time`": moves(lambda _: time.time()),
-        "the same, imported before": moves(lambda _: time_taken_out()),
-        "`time.monotonic`": moves(lambda _: time.monotonic()),
-        "`datetime.now`": moves(lambda _: datetime.datetime.now().timestamp(), DATETIME),
+        "that, imported before": moves(lambda _: time_taken_out(), DATETIME),
+        "`monotonic`": moves(lambda _: time.monotonic()),
+        "`datetime`": moves(lambda _: datetime.datetime.now().timestamp(), DATETIME),
     },
     EXACT: {
         STRIKES: timeouts,

@@ -139,7 +139,7 @@ class TrioKit(Kit):
             with self._trio().fail_after(seconds):
                 return await body()
         except self._trio().TooSlowError as error:
-            raise asyncio.TimeoutError from error
+            raise TimeoutError from error
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function in a thread."""

@@ -6,6 +6,7 @@ What the pictures tell comes out of the run, and the run fails if real time does
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from html import escape
@@ -116,7 +117,7 @@ def two_times() -> str:
     drawing.text(left, 30, "virtual time", "fill-virtual strong", then="what the code under test lives in")
     end = left + tried[-1] * second
     drawing.path(f"M{left} {above}H{end}", "line-faint")
-    for earlier, later in zip(tried, tried[1:], strict=False):
+    for earlier, later in itertools.pairwise(tried):
         x, to = left + earlier * second, left + later * second
         high = min(52.0, 14 + (to - x) * 0.28)
         drawing.arrow(
@@ -233,20 +234,23 @@ def falling_dominos() -> str:
     taken, fallen = asyncio.run(three_tasks())
     drawing = Drawing(760, 338, "Eight dominos fall one after the other across three tasks; five have fallen")
     left, column, width, height = 150, 74, 16, 50
+    lane_of = {number: task for task, number in taken}
     lanes = {"one": 98, "two": 178, "three": 258}
 
     def place(number: int) -> tuple[float, float]:
-        return left + (number - 1) * column, lanes[dict((number, task) for task, number in taken)[number]]
+        return left + (number - 1) * column, lanes[lane_of[number]]
 
     for task, y in lanes.items():
         drawing.text(24, y - height / 2 + 5, f"task {task}", "fill-ink strong")
         drawing.path(f"M{left - 36} {y}H730", "line-faint")
-    for (_, earlier), (_, later) in zip(taken, taken[1:], strict=False):
+    for (_, earlier), (_, later) in itertools.pairwise(taken):
         (x, y), (to, lane) = place(earlier), place(later)
         style = "line-virtual thin" if later in fallen else "line-soft thin dashed"
         start, high = (x + 44, y - 26) if earlier in fallen else (x + 14, y - 25)
         target, low = to - 13, high + lane - y
-        drawing.arrow(f"M{start:g} {high:g}C{target:g} {high:g} {start:g} {low:g} {target:g} {low:g}", target, low, 0, style)
+        drawing.arrow(
+            f"M{start:g} {high:g}C{target:g} {high:g} {start:g} {low:g} {target:g} {low:g}", target, low, 0, style
+        )
     for _, number in taken:
         x, y = place(number)
         turn = 48 if number in fallen else 0
@@ -255,7 +259,7 @@ def falling_dominos() -> str:
             style = "fill-real-wash line-real"
         drawing.box(x - width / 2, y - height, width, height, style, turn)
         drawing.text(x, y + 20, f"{number}", "fill-soft small middle")
-    drawing.text(24, 28, "5 has just fallen", "fill-virtual strong", then="and woken task one, which runs on and asks for 7")
+    drawing.text(24, 28, "5 has just fallen", "fill-virtual strong", then="and woken task one, which now asks for 7")
     drawing.text(24, 318, "6 is next", "fill-real strong", then="and falls when nothing is left to run")
     return drawing.svg()
 
