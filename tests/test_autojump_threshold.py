@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 
-import anyio.to_thread
 import pytest
 
 from machinery import test_helpers as thp
@@ -79,18 +78,6 @@ class TestANumber:
                         async with asyncio.timeout(5):
                             await say_hello(address)
                     assert time.time() == 5
-
-        run(body())
-
-    @on_every_loop
-    @pytest.mark.proves("T13")
-    def test_threads_that_are_not_the_loops_are_waited_for(self, run: Run) -> None:
-        """The threads of anyio are its own, and are not overtaken either."""
-
-        async def body() -> None:
-            async with thp.mocked_call_later(autojump_threshold=LONG), asyncio.timeout(5):
-                await anyio.to_thread.run_sync(time.sleep, AWHILE)
-                assert time.time() == 0
 
         run(body())
 

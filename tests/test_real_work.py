@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
-import anyio
+import anyio.to_thread
 import pytest
 
 from machinery import test_helpers as thp
@@ -36,6 +36,11 @@ async def in_default_executor() -> object:
 async def in_thread() -> object:
     """Work in a thread, the way of asyncio."""
     return await asyncio.to_thread(time.sleep, AWHILE)
+
+
+async def in_thread_by_anyio() -> object:
+    """Work in a thread, the way of anyio, which has threads of its own."""
+    return await anyio.to_thread.run_sync(time.sleep, AWHILE)
 
 
 async def by_resolver() -> object:
@@ -77,6 +82,7 @@ async def in_process_by_anyio() -> object:
 KINDS = [
     in_default_executor,
     in_thread,
+    in_thread_by_anyio,
     by_resolver,
     in_process,
     in_process_that_prints_nothing,

@@ -34,7 +34,7 @@ IN_ORDER = (OURS, "machinery-collection", "trio")
 """The tools that put tasks in order, rather than only timers."""
 TOO_LONG = 10
 """For how many real seconds a question is asked."""
-NOT_ASKED = "–"
+NOT_ASKED = "-"
 NAMES = {
     OURS: "**machinery**",
     "aiotools": "aiotools `VirtualClock`",
@@ -114,7 +114,7 @@ def rows(tool: str) -> dict[str, str]:
     elif answers[EXACT][STRIKES] == "no":
         # Its timeouts are real.
         answers[REAL] = dict.fromkeys(answers[REAL], NOT_ASKED)
-    answers[COMPANY]["Python"] = versions[0] if len(versions) == 1 else f"{versions[-1]}–{versions[0]}"
+    answers[COMPANY]["Python"] = versions[0] if len(versions) == 1 else f"{versions[-1]} to {versions[0]}"
     return {
         table: line([NAMES.get((tool, table), NAMES.get(tool, tool)), *cells.values()])
         for table, cells in answers.items()

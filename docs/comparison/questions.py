@@ -6,12 +6,13 @@ An answer is a word or two for a table. A tool that hangs is ended by whoever ru
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import time as time_taken_out
 from typing import Any
 
@@ -241,12 +242,19 @@ async def on_loopback(kit: Kit) -> None:
 
 async def elsewhere(kit: Kit) -> None:
     """Talk to a server in another process."""
-    with subprocess.Popen([sys.executable, "-c", REMOTE], stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
+    with server() as port:
+        assert await kit.ask(port, b"hello\n") == b"hello\n"
+
+
+@contextlib.contextmanager
+def server() -> Iterator[int]:
+    """Give the port of a server that takes its time."""
+    with subprocess.Popen([sys.executable, "-c", REMOTE], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         try:
-            assert await kit.ask(int(server.stdout.readline()), b"hello\n") == b"hello\n"
+            yield int(process.stdout.readline())
         finally:
-            server.kill()
+            process.kill()
 
 
 # Trouble and company.
@@ -451,7 +459,7 @@ QUESTIONS: dict[str, dict[str, Question]] = {
         STRIKES: timeouts,
         "equal deadlines keep order": equal_deadlines,
         "follow-up work comes first": follow_up,
-        "1,000 × 0.1 s are 100 s": exact,
+        "1,000 times 0.1 s are 100 s": exact,
         "30 days cost as an hour": long_sleeps,
     },
     REAL: {

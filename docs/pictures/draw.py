@@ -209,7 +209,7 @@ def held_clock() -> str:
 
 
 async def three_tasks() -> tuple[list[tuple[str, int]], list[int]]:
-    """Let eight dominos fall across three tasks; return who took which, and which had fallen when the fifth just had."""
+    """Let eight dominos fall across three tasks; return who took which, and which had fallen with the fifth."""
     taken: list[tuple[str, int]] = []
     fallen: list[int] = []
     async with thp.future_dominos(expected=8) as futs:

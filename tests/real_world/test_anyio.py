@@ -68,12 +68,12 @@ def test_a_task_group_ends_with_its_slowest_task(run: Run) -> None:
 
 
 @on_every_loop
-@pytest.mark.proves("T12", "T13")
+@pytest.mark.proves("T12")
 def test_threads_and_processes_are_not_overtaken(run: Run) -> None:
     """Work that takes real time ends before a deadline of five virtual seconds."""
 
     async def body() -> None:
-        async with thp.mocked_call_later(autojump_threshold=60):
+        async with thp.mocked_call_later():
             with anyio.fail_after(5):
                 await anyio.to_thread.run_sync(time.sleep, 0.05)
                 done = await anyio.run_process([sys.executable, "-c", "print('done')"])

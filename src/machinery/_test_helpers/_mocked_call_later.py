@@ -391,10 +391,11 @@ class VirtualTime:
             return
         self._left = True
         self._undo.close()
+        waiting, self.timers = self.timers.waiting(), Timers()
+        if self.loop.is_closed():
+            return
         for _, _, reached in self._adds:
             reached.cancel()
-        waiting, self.timers = self.timers.waiting(), Timers()
         for _, timer in waiting:
-            if not self.loop.is_closed():
-                delay = timer.when() - self.clock.now
-                timer.holder = Elsewhere(self.loop.call_later(delay, run_handle, timer))
+            delay = timer.when() - self.clock.now
+            timer.holder = Elsewhere(self.loop.call_later(delay, run_handle, timer))
