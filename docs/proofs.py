@@ -17,7 +17,6 @@ HEAD = """\
 # The tests that prove it
 
 For each of the [guarantees](guarantees.md), what its tests claim.
-`pytest tests/… -k …` with the file and the name runs one of them.
 This page is made by `python -m docs.proofs`.
 """
 
@@ -30,11 +29,11 @@ def page() -> str:
             proofs[number].append(claim)
     text = HEAD
     for line in GUARANTEES.read_text(encoding="utf-8").splitlines():
-        number = re.match(r"- \*\*(\w+)\*\* — ", line)
+        guarantee = re.match(r"- \*\*(\w+)\*\* — ", line)
         if line.startswith("## "):
             text += f"\n{line}\n"
-        elif number:
-            text += f"\n### {number[1]}\n\n{''.join(proofs[number[1]])}"
+        elif guarantee:
+            text += f"\n### {guarantee[1]}\n\n{''.join(proofs[guarantee[1]])}"
     return text
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from questions import CLOCKS, COMPANY, EXACT, HANGS, ORDER, QUESTIONS, REAL, SLEEPS, STRIKES
+from questions import CLOCKS, COMPANY, EXACT, HANGS, ORDER, PUTS_BACK, QUESTIONS, REAL, SLEEPS, STRIKES
 from tools import OURS, TOOLS
 
 HERE = Path(__file__).resolve().parent
@@ -100,20 +100,24 @@ def runs_on(tool: str) -> list[str]:
 def rows(tool: str) -> dict[str, str]:
     """Return the row of a tool in each of the tables."""
     versions = runs_on(tool)
-    newest = versions[0]
-    answers = {
-        table: {question: ask(tool, newest, table, question) for question in questions}
-        for table, questions in QUESTIONS.items()
-        if table != ORDER or tool in IN_ORDER
-    }
+
+    def answers_to(table: str) -> dict[str, str]:
+        return {question: ask(tool, versions[0], table, question) for question in QUESTIONS[table]}
+
+    answers = {CLOCKS: answers_to(CLOCKS)}
     if answers[CLOCKS][SLEEPS] == "no":
         # Code that uses asyncio lives in real time: what is asked of virtual time does not arise.
-        for table in (EXACT, REAL):
-            answers[table] = dict.fromkeys(answers[table], NOT_ASKED)
-        answers[COMPANY] |= {question: NOT_ASKED for question in answers[COMPANY] if "back" not in question}
-    elif answers[EXACT][STRIKES] == "no":
-        # Its timeouts are real.
-        answers[REAL] = dict.fromkeys(answers[REAL], NOT_ASKED)
+        for table in (EXACT, REAL, COMPANY):
+            answers[table] = dict.fromkeys(QUESTIONS[table], NOT_ASKED)
+        answers[COMPANY][PUTS_BACK] = ask(tool, versions[0], COMPANY, PUTS_BACK)
+    else:
+        answers[EXACT] = answers_to(EXACT)
+        # Nor does it arise where timeouts are real.
+        real = answers[EXACT][STRIKES] == "no"
+        answers[REAL] = dict.fromkeys(QUESTIONS[REAL], NOT_ASKED) if real else answers_to(REAL)
+        answers[COMPANY] = answers_to(COMPANY)
+    if tool in IN_ORDER:
+        answers[ORDER] = answers_to(ORDER)
     answers[COMPANY]["Python"] = versions[0] if len(versions) == 1 else f"{versions[-1]} to {versions[0]}"
     return {
         table: line([NAMES.get((tool, table), NAMES.get(tool, tool)), *cells.values()])

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from time import time as time_taken_out
 from typing import Any
 
-from tools import BY_HAND, DATETIME, IMPATIENT, PATIENT, TOOLS, Kit, Take, Tool
+from tools import BY_HAND, DATETIME, IMPATIENT, PATIENT, TOOLS, Kit, Take, Tool, TooLate
 
 Question = Callable[[Tool], str]
 
@@ -126,7 +126,7 @@ def timeouts(tool: Tool) -> str:
         began = kit.now()
         try:
             await kit.during(3600, lambda: kit.within(3600, lambda: kit.sleep(7200)))
-        except TimeoutError:
+        except TooLate:
             return abs(kit.now() - began - 3600) < 0.2
         return False
 
@@ -213,7 +213,7 @@ def in_time(work: Callable[[Kit], Any]) -> Question:
             began = kit.now()
             try:
                 await kit.within(5, lambda: work(kit))
-            except TimeoutError:
+            except TooLate:
                 return False
             # Where work cannot be cancelled, it comes to its end though the timeout has struck.
             return kit.now() - began < 5
@@ -402,7 +402,7 @@ async def one_gives_up(kit: Kit, taken: list[int]) -> None:
         async def impatient() -> None:
             try:
                 await kit.within(WORK, lambda: take(2, lambda: taken.append(2)))
-            except TimeoutError:
+            except TooLate:
                 await take(1, lambda: taken.append(1))
 
         await kit.together(impatient, lambda: take(3, lambda: taken.append(3)))
@@ -443,6 +443,7 @@ CLOCKS, EXACT, REAL, COMPANY, ORDER = (
     "Order",
 )
 SLEEPS, STRIKES, HANG = "sleeps", "timeouts strike on time", "a test that waits for ever"
+PUTS_BACK = "puts all back"
 HANGS = HANG, "nobody takes a step"
 """What may be answered by hanging, too."""
 QUESTIONS: dict[str, dict[str, Question]] = {
@@ -471,7 +472,7 @@ QUESTIONS: dict[str, dict[str, Question]] = {
     COMPANY: {
         HANG: hang,
         "goes on while a task polls": polling,
-        "puts all back": failing,
+        PUTS_BACK: failing,
         "nests": nested,
         "uvloop": on_uvloop,
     },

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 Advance = Callable[[float], Awaitable[object]]
 Take = Callable[[int, Callable[[], object]], Awaitable[None]]
-Body = Callable[[Any], Awaitable[Any]]
+Body = Callable[[Any], Coroutine[Any, Any, Any]]
+# Which is not the built-in one on Python 3.10.
+TooLate: type[Exception] = vars(asyncio)["TimeoutError"]
 Block = Callable[..., contextlib.AbstractAsyncContextManager[Any]]
 
 
@@ -139,7 +141,7 @@ class TrioKit(Kit):
             with self._trio().fail_after(seconds):
                 return await body()
         except self._trio().TooSlowError as error:
-            raise TimeoutError from error
+            raise TooLate from error
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function in a thread."""

@@ -116,7 +116,7 @@ def two_times() -> str:
 
     drawing.text(left, 30, "virtual time", "fill-virtual strong", then="what the code under test lives in")
     end = left + tried[-1] * second
-    drawing.path(f"M{left} {above}H{end}", "line-faint")
+    drawing.path(f"M{left:g} {above:g}H{end:g}", "line-faint")
     for earlier, later in itertools.pairwise(tried):
         x, to = left + earlier * second, left + later * second
         high = min(52.0, 14 + (to - x) * 0.28)
@@ -133,7 +133,7 @@ def two_times() -> str:
         drawing.text(x, above + 24, f"{when:g}" + (" s" if number == len(tried) - 1 else ""), "fill-soft small middle")
 
     drawing.text(left, below - 22, "real time", "fill-real strong", then="what you wait, on the same scale")
-    drawing.path(f"M{left + second} {below}H{end}", "line-faint dashed")
+    drawing.path(f"M{left + second:g} {below:g}H{end:g}", "line-faint dashed")
     drawing.box(left, below - 8, second, 16, "fill-real")
     drawing.text(left, below + 30, "all six tries, in less than a second", "fill-soft small")
     return drawing.svg()
@@ -168,17 +168,17 @@ def held_clock() -> str:
     """Draw the jumps of the clock, and a thread that holds it."""
     happened = asyncio.run(beside_a_thread())
     drawing = Drawing(760, 372, "The clock jumps from deadline to deadline, and stands while a thread works")
-    left, floor, second, step, hold = 84, 306, 25, 38, 340
+    left, floor, second, step, hold = 84, 306.0, 25, 38, 340
 
-    for when in range(0, 11, 2):
-        y = floor - when * second
-        drawing.path(f"M{left - 8} {y}H730", "line-faint thin")
-        drawing.text(left - 16, y + 5, f"{when}", "fill-soft small end")
+    for mark in range(0, 11, 2):
+        y = floor - mark * second
+        drawing.path(f"M{left - 8:g} {y:g}H730", "line-faint thin")
+        drawing.text(left - 16, y + 5, f"{mark}", "fill-soft small end")
     drawing.text(24, 34, "virtual time, s", "fill-virtual strong")
-    drawing.arrow(f"M{left - 8} {floor + 22}H730", 730, floor + 22, 0, "line-real thin")
+    drawing.arrow(f"M{left - 8:g} {floor + 22:g}H730", 730, floor + 22, 0, "line-real thin")
     drawing.text(730, floor + 45, "real time", "fill-real strong end")
 
-    x, y = left + 10.0, float(floor)
+    x, y = left + 10.0, floor
     course = f"M{x:g} {y:g}"
     marks: list[tuple[float, float, str]] = []
     stood: dict[str, tuple[float, float]] = {}
@@ -194,7 +194,7 @@ def held_clock() -> str:
 
     drawing.box(begin[0], 56, hold, floor - 56, "fill-real-wash")
     strikes = floor - 8 * second
-    drawing.path(f"M{begin[0]:g} {strikes}H{end[0]:g}", "line-real dashed")
+    drawing.path(f"M{begin[0]:g} {strikes:g}H{end[0]:g}", "line-real dashed")
     drawing.text((begin[0] + end[0]) / 2, strikes - 10, "its timeout would strike here, at 8", "fill-real small middle")
     drawing.text((begin[0] + end[0]) / 2, begin[1] + 30, "a thread works for 0.1 s,", "fill-ink middle")
     drawing.text((begin[0] + end[0]) / 2, begin[1] + 50, "and the clock stands at 5", "fill-ink middle")
@@ -235,14 +235,14 @@ def falling_dominos() -> str:
     drawing = Drawing(760, 338, "Eight dominos fall one after the other across three tasks; five have fallen")
     left, column, width, height = 150, 74, 16, 50
     lane_of = {number: task for task, number in taken}
-    lanes = {"one": 98, "two": 178, "three": 258}
+    lanes = {"one": 98.0, "two": 178.0, "three": 258.0}
 
     def place(number: int) -> tuple[float, float]:
         return left + (number - 1) * column, lanes[lane_of[number]]
 
     for task, y in lanes.items():
         drawing.text(24, y - height / 2 + 5, f"task {task}", "fill-ink strong")
-        drawing.path(f"M{left - 36} {y}H730", "line-faint")
+        drawing.path(f"M{left - 36:g} {y:g}H730", "line-faint")
     for (_, earlier), (_, later) in itertools.pairwise(taken):
         (x, y), (to, lane) = place(earlier), place(later)
         style = "line-virtual thin" if later in fallen else "line-soft thin dashed"

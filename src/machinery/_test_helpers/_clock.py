@@ -1,7 +1,6 @@
 """The arithmetic of virtual time: whole ticks, exact, and knowing nothing of any event loop."""
 
 import math
-from decimal import Decimal
 from numbers import Real
 
 NEVER = math.inf
@@ -17,25 +16,26 @@ class Clock:
     Times are computed from that count with integers alone, so that nothing drifts however often the clock moves.
     """
 
-    __slots__ = ("_digits", "_precision", "_scale", "_start", "_step", "_whole", "now", "tick")
+    __slots__ = ("_digits", "_scale", "_start", "_step", "_whole", "now", "precision", "tick")
 
     def __init__(self, *, start_time: float, precision: float) -> None:
         start = finite("start_time", start_time)
-        self._precision = finite("precision", precision)
-        if self._precision <= 0:
+        self.precision = finite("precision", precision)
+        if self.precision <= 0:
             raise ValueError(f"precision must be greater than 0 seconds, got {precision!r}")
-        if self._precision < math.ulp(start):
+        if self.precision < math.ulp(start):
             raise ValueError(
                 f"precision of {precision!r} seconds is too fine for start_time {start_time!r}:"
                 f" floats there are {math.ulp(start)!r} seconds apart; use a coarser precision or an earlier start_time"
             )
 
-        start_parts, start_scale = Decimal(repr(start)).as_integer_ratio()
-        step_parts, step_scale = Decimal(repr(self._precision)).as_integer_ratio()
-        self._scale = math.lcm(start_scale, step_scale)
-        self._start = start_parts * (self._scale // start_scale)
-        self._step = step_parts * (self._scale // step_scale)
-        self._digits = min(9, max(0, int(14 - math.log10(1 + abs(start) / self._precision))))
+        start_digits, start_exponent = _as_written(start)
+        step_digits, step_exponent = _as_written(self.precision)
+        exponent = min(start_exponent, step_exponent, 0)
+        self._scale: int = 10**-exponent
+        self._start: int = start_digits * 10 ** (start_exponent - exponent)
+        self._step: int = step_digits * 10 ** (step_exponent - exponent)
+        self._digits = min(9, max(0, int(14 - math.log10(1 + abs(start) / self.precision))))
         self._whole: dict[float, int] = {}
         self.move_to(0)
 
@@ -48,7 +48,7 @@ class Clock:
         """Return the current time in whole nanoseconds."""
         return int((self._start + self.tick * self._step) * 1_000_000_000 // self._scale)
 
-    def time_at(self, tick: int) -> float:
+    def time_at(self, tick: float) -> float:
         """Return the time of a tick, in seconds, as the float nearest to the exact decimal."""
         return (self._start + tick * self._step) / self._scale
 
@@ -85,7 +85,7 @@ class Clock:
         A delay above zero is never counted as none: code that sleeps for what is missing to its deadline would find the
         clock where it was, and sleep again for ever (python/cpython#116342).
         """
-        ticks = delay / self._precision
+        ticks = delay / self.precision
         if not -NEVER < ticks < NEVER:
             if ticks != ticks:
                 raise ValueError("a delay or time must be a number of seconds, got nan")
@@ -96,7 +96,7 @@ class Clock:
         # By rounding alone, a float can be this far from a whole number of ticks.
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
         # The second covers what the time now or one very long delay loses as a float.
-        noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self._precision)
+        noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
         return whole if whole and abs(ticks - whole) <= noise else ticks
 
 
@@ -119,6 +119,13 @@ def not_negative(name: str, value: object) -> float:
     if not number >= 0:
         raise ValueError(f"{name} must be 0 seconds or more, got {value!r}")
     return number
+
+
+def _as_written(number: float) -> tuple[int, int]:
+    """Return the digits of the decimal that a float stands for, and their power of ten."""
+    mantissa, _, exponent = repr(number).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    return int(whole + fraction), int(exponent or 0) - len(fraction)
 
 
 def _seconds(name: str, value: object) -> float:

@@ -11,11 +11,12 @@ import operator
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from machinery._test_helpers._owner import Hopeless, Owner, block
+from machinery._helpers._protocols import FutureCallback, FutureStatus, Logger
+from machinery._test_helpers._owner import Owner, block
 from machinery._test_helpers._reports import report_dominos
 from machinery._test_helpers._seam import running_loop, seam_of
+from machinery._test_helpers._tasks import Tasks
 from machinery._test_helpers._where import brief
-from machinery.helpers.protocols import FutureCallback, FutureStatus, Logger
 
 logger = logging.getLogger("machinery.test_helpers")
 
@@ -26,7 +27,8 @@ class Domino(Protocol):
     def __await__(self) -> Generator[None]:
         """Wait for the domino to be knocked over.
 
-        A waiter that is cancelled or times out leaves the domino as it was.
+        A waiter that is cancelled or times out leaves the domino as it was, and its waiting counts. With a timeout of 0
+        ``asyncio.wait_for`` does not even begin to wait, so that the row stops there.
 
         :return: ``None``.
         :raises BaseException: what the domino was given with ``set_exception``.
@@ -38,6 +40,8 @@ class Domino(Protocol):
         """Call ``cb`` with the domino soon after it has been knocked over, and return ``cb``.
 
         This counts as awaiting the domino.
+
+        :raises TypeError: if ``cb`` is not a plain function, or anything else that can be called without awaiting it.
         """
         ...
 
@@ -78,6 +82,8 @@ class Domino(Protocol):
     def set_result(self, value: None) -> None:
         """Knock the domino over by hand.
 
+        :param value: ``None``, since a domino carries no value.
+        :raises TypeError: if ``value`` is anything else.
         :raises asyncio.InvalidStateError: if the domino has been knocked over already.
         """
         ...
@@ -117,7 +123,8 @@ async def future_dominos(
     """Set up a row of dominos, so that concurrent code runs in exactly the order of their numbers.
 
     A domino falls once ``begin()`` has been called, it has been asked for with ``futs[num]``, every earlier one has
-    fallen and been awaited, and whatever the earlier one woke has run until nothing is left to run.
+    fallen and been awaited, and whatever the earlier one woke has run until nothing is left to run. An exception that
+    leaves the block gets a note on which have fallen, and on who waits for which at which line.
 
     .. code-block:: python
 
@@ -196,9 +203,10 @@ class Row:
             self.seam = seam_of(self.loop)
             self.seam.enter(self)
             undo.callback(self.seam.leave, self)
-            hopeless = Hopeless(self.seam, self.owner)
-            self.seam.enter(hopeless, first=True)
-            undo.callback(self.seam.leave, hopeless)
+            undo.enter_context(self.owner.watched(self.seam))
+            self.tasks = Tasks(self.loop)
+            self.seam.layers.add(self.tasks.layer)
+            undo.callback(self.seam.layers.remove, self.tasks.layer)
             undo.callback(self.close)
             with self.owner.told():
                 yield

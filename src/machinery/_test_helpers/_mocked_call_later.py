@@ -16,7 +16,7 @@ from typing import Protocol
 
 from machinery._test_helpers import _time_module
 from machinery._test_helpers._clock import NEVER, Clock, clean, due, finite, not_negative
-from machinery._test_helpers._owner import Hopeless, Owner, block
+from machinery._test_helpers._owner import Owner, block
 from machinery._test_helpers._real_work import PATIENCE, RealWork
 from machinery._test_helpers._reports import describe_timer, report_virtual_time
 from machinery._test_helpers._seam import ANYIO, forget_callers, is_watchdog, run_handle, running_loop, seam_of
@@ -29,6 +29,7 @@ _numbers = itertools.count()
 # Callbacks from here belong to a task, which tells more than where they were set: that is a line of asyncio's.
 _OF_ASYNCIO = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 
+_MOMENT = 0.001
 STANDSTILL = 1000
 """How many callbacks in a row may each set the next one with no delay."""
 
@@ -42,7 +43,7 @@ class Cancellable(Protocol):
 
 
 class HasLoop(Protocol):
-    """What :func:`mocked_call_later` needs of a context: the loop that it belongs to."""
+    """What :func:`.mocked_call_later` needs of a context: the loop that it belongs to."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -51,7 +52,7 @@ class HasLoop(Protocol):
 
 
 class MockedCallLater(Protocol):
-    """Virtual time, as :func:`mocked_call_later` gives it to the test."""
+    """Virtual time, as :func:`.mocked_call_later` gives it to the test."""
 
     async def add(self, amount: float) -> None:
         """Let an amount of virtual time pass, and everything happen that happens in it.
@@ -89,7 +90,8 @@ async def mocked_call_later(
     """Run a block of asyncio code in virtual time, so that waiting for hours takes no time at all.
 
     Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock.
-    Whenever all tasks wait, it jumps to the next deadline; ``add`` moves it by hand.
+    Whenever all tasks wait, it jumps to the next deadline; ``add`` moves it by hand. An exception that leaves the block
+    gets a note on what was pending, and on who waited at which line.
 
     .. code-block:: python
 
@@ -105,9 +107,15 @@ async def mocked_call_later(
                 assert time.time() == 3600
                 assert m.called_times == [3600]
 
+                task = asyncio.create_task(asyncio.sleep(5))
+                await m.add(4)
+                assert not task.done()
+                await m.add(1)
+                assert task.done()
+
     :param ctx: anything with a ``loop``, which has to be the running one; ``None`` is the running loop.
-    :param precision: the length of a tick, in seconds; delays are rounded up to whole ticks.
-    :param start_time: what the clock shows at the beginning, in seconds.
+    :param precision: the length of a tick, in seconds; delays are rounded up to whole ticks. Finer ticks cost nothing.
+    :param start_time: what the clock shows at the beginning, in seconds (with ``datetime``, since 1970).
     :param name: appears in logs, reprs and reports.
     :param autojump_threshold: for how many real seconds the loop has to be idle before the clock moves by itself,
         whatever else is running; with 0 nothing holds the clock, with ``math.inf`` only ``add`` moves it.
@@ -152,6 +160,8 @@ class VirtualTime:
         self._autojump_threshold = autojump_threshold
         self._adds: list[tuple[float, int, asyncio.Future[None]]] = []
         self._called_times: list[float] = []
+        self._held_at = -NEVER
+        self._held_from = 0.0
         self._set_at_once = False
         self._in_a_row = 0
         self._thread = threading.get_ident()
@@ -165,9 +175,9 @@ class VirtualTime:
         """Let the loop and its thread live in this time."""
         with self._undo:
             self.seam = seam_of(self.loop)
-            for listener in (self, Hopeless(self.seam, self.owner)):
-                self.seam.enter(listener, first=True)
-                self._undo.callback(self.seam.leave, listener)
+            self.seam.enter(self, first=True)
+            self._undo.callback(self.seam.leave, self)
+            self._undo.enter_context(self.owner.watched(self.seam))
             self.work = RealWork(self.loop, self.seam)
             self.tasks = Tasks(self.loop)
             layer = {
@@ -314,7 +324,7 @@ class VirtualTime:
                 if goal == NEVER:
                     return NEVER
                 if self._autojump_threshold is not None or self.work.under_way or ANYIO in sys.modules:
-                    wait = self._wait_before_move(rested, by_itself=target == NEVER)
+                    wait = self._wait_before_move(goal, rested, by_itself=target == NEVER)
                     if wait > 0:
                         return wait
                 clock.move_to(goal)
@@ -331,11 +341,18 @@ class VirtualTime:
             heapq.heappop(self._adds)
         return self._adds[0][0] if self._adds else NEVER
 
-    def _wait_before_move(self, rested: float, *, by_itself: bool) -> float:
-        """Return for how many more real seconds the clock may not move, 0 or less for no longer."""
+    def _wait_before_move(self, goal: float, rested: float, *, by_itself: bool) -> float:
+        """Return for how many more real seconds the clock may not move to a tick, 0 or less for no longer."""
         if self._autojump_threshold is not None:
             return self._autojump_threshold - rested if by_itself else 0
-        wait = self.work.holds_for()
+        if self._held_at != self.clock.tick:
+            self._held_at, self._held_from = self.clock.tick, self.seam.rest
+        # Work upon work does not hold the clock for longer than the same wait would take in real time.
+        longest = max(PATIENCE, self.clock.time_at(goal) - self.clock.now)
+        wait = min(self.work.holds_for(), self._held_from + longest - self.seam.rest)
+        if wait <= 0 and self.seam.anything_to_read():
+            # A thread of anyio has ended since the loop looked, and what it has to say comes first.
+            return _MOMENT
         overtaken = self.work.overtake() if wait <= 0 else ()
         if overtaken:
             logger.warning(

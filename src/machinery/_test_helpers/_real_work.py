@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from machinery._test_helpers._seam import Seam, work_in_anyio
+from machinery._test_helpers._where import brief, peek
 
 PATIENCE = 2.0
 """For how many real seconds of rest a piece of work holds the clock."""
@@ -40,8 +41,8 @@ class RealWork:
     def __init__(self, loop: asyncio.AbstractEventLoop, seam: Seam) -> None:
         self.under_way: dict[object, Work] = {}
         """What has begun: futures, processes and other things that stand for a piece of work."""
-        self._overtaken: set[object] = set()
-        """The threads of anyio that hold the clock no more, though they are at work."""
+        self._overtaken: dict[object, object] = {}
+        """What holds the clock no more, though it is under way."""
         self._seam = seam
         self._run_in_executor: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
         self.layer: dict[str, object] = {
@@ -55,9 +56,10 @@ class RealWork:
                 self.layer[name] = self._while_awaited(getattr(loop, name))
 
     def running(self) -> list[str]:
-        """Describe what is under way and holds the clock."""
+        """Describe what is under way, whether or not it holds the clock."""
         self._look_around()
-        return [_describe(work.what) for work in self.under_way.values()]
+        overtaken = [f"{_in_full(what)}, which time has moved past" for what in self._overtaken.values()]
+        return [_in_full(work.what) for work in self.under_way.values()] + overtaken
 
     def holds_for(self) -> float:
         """Return for how many more real seconds of rest the clock is held, 0 or less for no longer."""
@@ -68,10 +70,11 @@ class RealWork:
 
     def overtake(self) -> list[str]:
         """Let what is under way hold the clock no more, and describe it."""
-        overtaken = self.running()
-        self._overtaken.update(work_in_anyio())
+        self._look_around()
+        overtaken = {key: work.what for key, work in self.under_way.items()}
+        self._overtaken |= overtaken
         self.under_way.clear()
-        return overtaken
+        return [_describe(what) for what in overtaken.values()]
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         """Begin work in an executor, as the loop does."""
@@ -104,15 +107,22 @@ class RealWork:
     def _look_around(self) -> None:
         """Forget the children that have ended, and see which of anyio's threads are at work, which nobody tells us."""
         threads = set(work_in_anyio())
-        self._overtaken &= threads
-        for key, work in list(self.under_way.items()):
-            if (work.what is key and key not in threads) or (isinstance(work.what, Child) and work.what.ended()):
-                del self.under_way[key]
-        for thread in threads - self._overtaken:
+        known = {key: work.what for key, work in self.under_way.items()} | self._overtaken
+        for key, what in known.items():
+            if (what is key and key not in threads) or (isinstance(what, Child) and what.ended()):
+                self._end(key)
+        for thread in threads - self._overtaken.keys():
             self.under_way.setdefault(thread, Work(thread, self._seam.rest))
 
     def _end(self, key: object) -> None:
         self.under_way.pop(key, None)
+        self._overtaken.pop(key, None)
+
+
+def _in_full(what: object) -> str:
+    process = what.transport.get_extra_info("subprocess") if isinstance(what, Child) else None
+    command = peek(process, "args")
+    return _describe(what) if command is None else f"{_describe(what)}, {brief(command)}"
 
 
 def _describe(what: object) -> str:

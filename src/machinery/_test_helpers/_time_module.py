@@ -1,6 +1,7 @@
 """What the functions of :mod:`time` answer while a block of virtual time is open."""
 
 import asyncio
+import functools
 import sys
 import threading
 import time
@@ -11,7 +12,8 @@ from machinery._test_helpers._datetime import Datetime
 from machinery._test_helpers._layers import Layers
 
 # Taken at import: under the names in `time` there may be a fake by the time one is needed.
-real_monotonic = time.monotonic
+# An object of our own: freezegun replaces, in all modules, every attribute that is time.monotonic itself.
+real_monotonic: Callable[[], float] = functools.partial(time.monotonic)
 
 _TIME_OF_LOOPS = asyncio.BaseEventLoop.time.__code__
 

@@ -18,8 +18,8 @@ This package is the only place that leans on what asyncio does not document.
     sockets are read. Without the first no jump ever happens, without the second what is in a socket is overtaken.
 ``loop._scheduled``, ``loop._ssock``, ``loop._signal_handlers``, ``concurrent.futures.thread._worker``
     Tell what could still wake the loop. Without them that is never certain, and nobody is told to give up.
-``_fut_waiter`` and ``_exception`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
-``_callback``, ``_args`` and ``_source_traceback`` of handles
+``_fut_waiter``, ``_exception`` and ``_log_traceback`` of tasks, ``_children`` of gathering futures, ``_task`` of
+timeouts, ``loop._ready``, ``_callback``, ``_args`` and ``_source_traceback`` of handles
     Tell who waits for what, and who set it. Without them reports say less.
 the worker threads of ``anyio._backends._asyncio``
     Tell whether they are at work. Without them that does not hold the clock.
@@ -40,9 +40,11 @@ from machinery._test_helpers._seam._facts import (
     forget_callers,
     gathered_by,
     is_watchdog,
+    ready,
     run_handle,
     timed_by,
     waited_for,
+    was_noticed,
     work_in_anyio,
 )
 from machinery._test_helpers._seam._probe_seam import ProbeSeam
@@ -58,11 +60,13 @@ __all__ = [
     "forget_callers",
     "gathered_by",
     "is_watchdog",
+    "ready",
     "run_handle",
     "running_loop",
     "seam_of",
     "timed_by",
     "waited_for",
+    "was_noticed",
     "work_in_anyio",
 ]
 

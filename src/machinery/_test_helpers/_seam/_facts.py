@@ -1,15 +1,18 @@
 """What tasks, handles, signals and threads do not tell officially."""
 
 import asyncio
-import concurrent.futures.thread
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
+
+from machinery._test_helpers._where import brief, peek
 
 ANYIO = "anyio._backends._asyncio"
 run_handle = asyncio.Handle._run
-_POOL_WORKER = getattr(getattr(concurrent.futures.thread, "_worker", None), "__code__", None)
+_TIMER = threading.Timer.run.__code__
 
 
 def is_watchdog(callback: object) -> bool:
@@ -21,6 +24,11 @@ def is_watchdog(callback: object) -> bool:
 def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
     """Return what ended a task, without telling asyncio that somebody has seen it."""
     return getattr(task, "_exception", None) if task.done() else None
+
+
+def was_noticed(task: asyncio.Task[Any]) -> bool:
+    """Return whether somebody has seen what ended a task."""
+    return not getattr(task, "_log_traceback", True)
 
 
 def waited_for(task: asyncio.Task[Any]) -> object:
@@ -35,13 +43,18 @@ def gathered_by(awaited: object) -> list[object]:
 
 def timed_by(callback: object) -> asyncio.Task[Any] | None:
     """Return the task that a callback of ``asyncio.timeout`` would end."""
-    task = getattr(getattr(callback, "__self__", None), "_task", None)
+    task = peek(peek(callback, "__self__"), "_task")
     return task if isinstance(task, asyncio.Task) else None
 
 
 def called_by(handle: asyncio.Handle) -> tuple[object, tuple[object, ...]]:
     """Return the callback of a handle and its arguments."""
     return getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+
+
+def ready(loop: asyncio.AbstractEventLoop) -> list[object]:
+    """Return the callbacks that a loop is about to call."""
+    return [called_by(handle)[0] for handle in getattr(loop, "_ready", ()) if not handle.cancelled()]
 
 
 def forget_callers(handle: asyncio.Handle, count: int) -> None:
@@ -51,12 +64,14 @@ def forget_callers(handle: asyncio.Handle, count: int) -> None:
         del traceback[-count:]
 
 
-def signals_are_handled(loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether a signal could reach the code under test; asyncio's SIGINT and pytest-timeout's do not count."""
-    handlers = [signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGINT}]
-    return bool(getattr(loop, "_signal_handlers", None)) or any(
-        callable(handler) and getattr(handler, "__module__", None) != "pytest_timeout" for handler in handlers
-    )
+def signals_handled(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+    """Describe the signals that could reach the code under test; asyncio's SIGINT and pytest-timeout's do not count."""
+    for number in signal.valid_signals() - {signal.SIGINT}:
+        handler = signal.getsignal(number)
+        if callable(handler) and getattr(handler, "__module__", None) != "pytest_timeout":
+            yield f"a handler of signal {number}"
+    for number in getattr(loop, "_signal_handlers", None) or ():
+        yield f"a handler of signal {number}"
 
 
 def work_in_anyio() -> list[object]:
@@ -65,9 +80,23 @@ def work_in_anyio() -> list[object]:
     return [thread for thread in workers if getattr(getattr(thread, "queue", None), "unfinished_tasks", 0)]
 
 
-def threads_are_busy() -> bool:
-    """Return whether another thread runs, other than those of a pool that wait for work."""
-    return any(
-        thread != threading.get_ident() and frame.f_code is not _POOL_WORKER
-        for thread, frame in sys._current_frames().items()
-    )
+def threads_busy() -> Iterator[str]:
+    """Describe the other threads, except those of a pool that wait for work, and those of test tools."""
+    # Not imported here: without a pool, nobody needs it.
+    pool_worker = getattr(getattr(sys.modules.get("concurrent.futures.thread"), "_worker", None), "__code__", None)
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for thread, frame in sys._current_frames().items():
+        if thread != threading.get_ident() and frame.f_code is not pool_worker and not _of_test_tools(frame):
+            yield f"thread {brief(names.get(thread, thread))}"
+
+
+def _of_test_tools(frame: FrameType | None) -> bool:
+    """Tell the threads in which pytest-timeout waits to strike, and pytest-xdist for its next order."""
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("execnet."):
+            return True
+        timer = frame.f_locals.get("self") if frame.f_code is _TIMER else None
+        if getattr(getattr(timer, "function", None), "__module__", None) == "pytest_timeout":
+            return True
+        frame = frame.f_back
+    return False

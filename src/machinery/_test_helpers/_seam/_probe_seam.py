@@ -28,7 +28,7 @@ class ProbeSeam(Seam):
         self._real_call_later = loop.call_later
         self._real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
-        self._anything_to_read = _poll_of(loop)
+        self.anything_to_read = _poll_of(loop)
         self._probe_handle: asyncio.Handle | None = None
         self._slow = False
         self._readied = 0
@@ -83,12 +83,18 @@ class ProbeSeam(Seam):
             self._probe_handle = self._real_call_soon(self._probe)
 
     def _probe(self) -> None:
+        self._look()
+        if self._slow:
+            # Timers come before what is ready, and that may be what a thread has just brought.
+            self._quiet_rounds = 1
+            self._come_round()
+            return
         if self._readied != self._seen:
             self._seen, self._quiet_rounds, self._resting_since = self._readied, 0, None
             self.rounds += 1
             self._come_round()
             return
-        if self._anything_to_read():
+        if self.anything_to_read():
             self._quiet_rounds, self._resting_since = 0, None
             self._come_round()
             return

@@ -4,7 +4,7 @@ import abc
 import asyncio
 import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Protocol
 
 from machinery._test_helpers._clock import Clock
@@ -43,6 +43,10 @@ class Seam(abc.ABC):
         """For how many real seconds the loop has been idle so far, while a listener asked to be asked again."""
         self.rounds = 0
         """How many rounds the loop has run since it was last idle."""
+        self.anything_to_read: Callable[[], object] = bool
+        """Tell whether the loop would find events now."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called between two rounds of the loop, while none of its tasks runs."""
         self.layers = Layers(loop)
         self._loop = loop
         self._listeners: list[Listener] = []
@@ -81,8 +85,12 @@ class Seam(abc.ABC):
         """Call a callback before the loop's next round, when the loop itself looks for timers that are due."""
         ...
 
+    def wakers(self) -> Iterator[str]:
+        """Describe what real things could still wake this loop; nothing at all only if that is certain."""
+        yield from ()
+
     def certain(self) -> bool:
-        """Return whether nothing real could ever wake this loop, as far as can be known."""
+        """Return whether nothing real could ever wake this loop."""
         return False
 
     def _install(self) -> None:
@@ -91,10 +99,15 @@ class Seam(abc.ABC):
     def _uninstall(self) -> None:
         self.layers.remove(self._on_loop)
 
+    def _look(self) -> None:
+        for look in self.watchers:
+            look()
+
     def _ask(self, rested: float) -> float:
         for listener in self._listeners:
             wait = listener.at_rest(rested)
             if wait < math.inf:
+                self._look()
                 return wait
         return math.inf
 

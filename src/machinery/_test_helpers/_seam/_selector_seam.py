@@ -6,15 +6,16 @@ import functools
 import math
 import selectors
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
 from machinery._test_helpers._clock import Clock
 from machinery._test_helpers._layers import Layers
-from machinery._test_helpers._seam._facts import called_by, is_watchdog, signals_are_handled, threads_are_busy
+from machinery._test_helpers._seam._facts import called_by, is_watchdog, run_handle, signals_handled, threads_busy
 from machinery._test_helpers._seam._seam import Seam
 from machinery._test_helpers._time_module import real_monotonic, unfaked
+from machinery._test_helpers._where import name_of
 
 _AT_A_STRETCH = 100
 """How often the listeners act, if that makes nothing ready, before the loop may look at its own timers again."""
@@ -32,7 +33,7 @@ class SelectorSeam(Seam):
         self._ready: Any = getattr(loop, "_ready", True)
         self._selector = selector
         self._real_select = selector.select
-        self._anything_to_read = _quick_poll(selector)
+        self.anything_to_read = _quick_poll(selector)
         self._selector_layers = Layers(selector)
         self._on_selector = {"select": self._select}
 
@@ -56,19 +57,29 @@ class SelectorSeam(Seam):
         return time
 
     def certain(self) -> bool:
-        real_timers = any(
-            not handle.cancelled() and not is_watchdog(called_by(handle)[0])
-            for handle in getattr(self._loop, "_scheduled", ())
-        )
-        return not (real_timers or self._watches_files() or signals_are_handled(self._loop) or threads_are_busy())
+        return next(self.wakers(), None) is None
 
-    def _watches_files(self) -> bool:
-        """Return whether the loop reads or writes anything but the pipe by which other threads wake it."""
-        try:
-            pipe: Any = getattr(self._loop, "_ssock")  # noqa: B009
-            return any(key.fd != pipe.fileno() for key in self._selector.get_map().values())
-        except AttributeError:
-            return True
+    def wakers(self) -> Iterator[str]:
+        for handle in getattr(self._loop, "_scheduled", ()):
+            callback, args = called_by(handle)
+            if not handle.cancelled() and not is_watchdog(callback):
+                while callback is run_handle and isinstance(args[0], asyncio.Handle):
+                    # One that was pending when its block of virtual time was left.
+                    callback, args = called_by(args[0])
+                yield f"a real timer that calls {name_of(callback)}"
+        yield from self._files()
+        yield from signals_handled(self._loop)
+        yield from threads_busy()
+
+    def _files(self) -> Iterator[str]:
+        """Describe what the loop reads or writes, but for the pipe by which other threads wake it."""
+        pipe = getattr(self._loop, "_ssock", None)
+        files: Mapping[Any, Any] = getattr(self._selector, "get_map", dict)()
+        if pipe is None or not files:
+            yield "something that this loop does not tell of"
+        for key in files.values():
+            if pipe is None or key.fd != pipe.fileno():
+                yield f"file or socket {key.fd}"
 
     def in_next_round(self, callback: Callable[[], object]) -> None:
         if callback not in self._next_round:
@@ -88,10 +99,11 @@ class SelectorSeam(Seam):
             timeout = 0
         if timeout is not None and timeout <= 0:
             self.rounds += 1
+            self._look()
             return self._real_select(timeout)
         self.rounds = 0
         for _ in range(_AT_A_STRETCH):
-            if self._anything_to_read():
+            if self.anything_to_read():
                 return self._real_select(0)
             wait = math.inf
             for listener in self._listeners:
@@ -103,6 +115,7 @@ class SelectorSeam(Seam):
             if self._next_round:
                 # This belongs to the round that ends here, though the loop has yet to run what was made ready.
                 self._begin_round()
+            self._look()
             if self._ready or getattr(self._loop, "_stopping", True):
                 return []
         return []
