@@ -97,9 +97,13 @@ def runs_on(tool: str) -> list[str]:
     ]
 
 
-def rows(tool: str) -> dict[str, str]:
-    """Return the row of a tool in each of the tables."""
-    versions = runs_on(tool)
+def runs_here(tool: str) -> list[str]:
+    """Return one version on which a tool can be used: the one that runs this, for ours."""
+    return ["{}.{}".format(*sys.version_info)] if tool == OURS else runs_on(tool)[:1]
+
+
+def rows(tool: str, versions: list[str]) -> dict[str, str]:
+    """Return the row of a tool in each of the tables; the last of them ends with the Pythons on which it runs."""
 
     def answers_to(table: str) -> dict[str, str]:
         return {question: ask(tool, versions[0], table, question) for question in QUESTIONS[table]}
@@ -151,12 +155,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="append", choices=TOOLS, metavar="TOOL", help="write nothing")
     checked = parser.parse_args().check
+    page = PAGE.read_text(encoding="utf-8")
     with ThreadPoolExecutor() as pool:
         chosen = checked or list(TOOLS)
-        measured = dict(zip(chosen, pool.map(rows, chosen), strict=True))
-    page = PAGE.read_text(encoding="utf-8")
+        versions = list(pool.map(runs_here if checked else runs_on, chosen))
+        measured = dict(zip(chosen, pool.map(rows, chosen, versions), strict=True))
     if checked:
-        stale = [row for tool in measured.values() for row in tool.values() if row not in page]
+        # Which Pythons there are is a matter of the machine.
+        found = [
+            row.rsplit(" | ", 1)[0] if table == COMPANY else row
+            for tool in measured.values()
+            for table, row in tool.items()
+        ]
+        stale = [row for row in found if row not in page]
         print("".join(stale) if stale else "the page shows what was measured")
         return 1 if stale else 0
     before, _, rest = page.partition(BEGIN)

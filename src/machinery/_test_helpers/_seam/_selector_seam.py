@@ -3,14 +3,13 @@
 import asyncio
 import contextvars
 import functools
-import math
 import selectors
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
-from machinery._test_helpers._clock import Clock
+from machinery._test_helpers._clock import NEVER, Clock
 from machinery._test_helpers._layers import Layers
 from machinery._test_helpers._seam._facts import called_by, is_watchdog, run_handle, signals_handled, threads_busy
 from machinery._test_helpers._seam._seam import Seam
@@ -101,24 +100,25 @@ class SelectorSeam(Seam):
             self.rounds += 1
             self._look()
             return self._real_select(timeout)
-        self.rounds = 0
-        for _ in range(_AT_A_STRETCH):
+        self.rounds = acted = 0
+        while True:
             if self.anything_to_read():
                 return self._real_select(0)
-            wait = math.inf
             for listener in self._listeners:
                 wait = listener.at_rest(0.0)
-                if wait < math.inf:
+                if wait == 0:
                     break
-            if wait > 0:
-                return self._rest(timeout, wait)
+                if wait < NEVER:
+                    return self._rest(timeout, wait)
+            else:
+                return self._rest(timeout, NEVER)
             if self._next_round:
                 # This belongs to the round that ends here, though the loop has yet to run what was made ready.
                 self._begin_round()
             self._look()
-            if self._ready or getattr(self._loop, "_stopping", True):
+            acted += 1
+            if self._ready or acted == _AT_A_STRETCH or getattr(self._loop, "_stopping", True):
                 return []
-        return []
 
     def _begin_round(self) -> None:
         callbacks, self._next_round = self._next_round, []
@@ -126,11 +126,11 @@ class SelectorSeam(Seam):
             callback()
 
     def _rest(self, timeout: float | None, wait: float) -> object:
-        rested, most = 0.0, math.inf if timeout is None else timeout
+        rested, most = 0.0, NEVER if timeout is None else timeout
         began = last = real_monotonic()
         while rested < most:
             limit = min(wait, most - rested)
-            events = self._real_select(None if limit == math.inf else limit)
+            events = self._real_select(None if limit == NEVER else limit)
             now = real_monotonic()
             self.rest, rested, last = self.rest + now - last, now - began, now
             if events:
