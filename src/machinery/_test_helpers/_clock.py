@@ -54,6 +54,7 @@ class Clock:
 
     def later(self, delay: float) -> tuple[float, float]:
         """Return the moment that lies ``delay`` seconds from now, and its time in seconds."""
+        __tracebackhide__ = True
         whole = self._whole.get(delay)
         if whole is None:
             ticks = self._count(delay)
@@ -70,6 +71,7 @@ class Clock:
 
     def at(self, when: float) -> float:
         """Return the moment of a time in seconds."""
+        __tracebackhide__ = True
         ticks = self._count(when - self.now)
         return self.tick + ticks if type(ticks) is int else self._between(ticks)
 
@@ -85,6 +87,7 @@ class Clock:
         A delay above zero is never counted as none: code that sleeps for what is missing to its deadline would find the
         clock where it was, and sleep again for ever (python/cpython#116342).
         """
+        __tracebackhide__ = True
         ticks = delay / self.precision
         if not -NEVER < ticks < NEVER:
             if ticks != ticks:
@@ -107,6 +110,7 @@ def due(moment: float) -> float:
 
 def finite(name: str, value: object) -> float:
     """Return an argument as a float; raise ``TypeError`` or ``ValueError`` unless it is a finite number."""
+    __tracebackhide__ = True
     number = _seconds(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number of seconds, got {value!r}")
@@ -115,6 +119,7 @@ def finite(name: str, value: object) -> float:
 
 def not_negative(name: str, value: object) -> float:
     """Return an argument as a float; raise ``TypeError`` or ``ValueError`` unless it is a number from 0 to infinity."""
+    __tracebackhide__ = True
     number = _seconds(name, value)
     if not number >= 0:
         raise ValueError(f"{name} must be 0 seconds or more, got {value!r}")
@@ -129,6 +134,7 @@ def _as_written(number: float) -> tuple[int, int]:
 
 
 def _seconds(name: str, value: object) -> float:
+    __tracebackhide__ = True
     if type(value) is float or type(value) is int:
         # What it mostly is, told in a tenth of the time.
         pass

@@ -41,7 +41,8 @@ class Owner:
     def __init__(self, report: Callable[[BaseException | None], Iterable[str]]) -> None:
         self.task = asyncio.current_task()
         self._report = report
-        self._cancelling = self._seen = 0 if self.task is None else self.task.cancelling()
+        self.cancelling = self.task.cancelling if self.task is not None else int
+        self.seen = self._cancelling = self.cancelling()
         self._stuck: Stuck | None = None
         self._gave_up = 0
         self._kept: str | None = None
@@ -53,11 +54,11 @@ class Owner:
         """Learn of what happens to the task, and end it when there is nothing left to happen."""
         hopeless = Hopeless(seam, self)
         seam.enter(hopeless, first=True)
-        seam.watchers.append(self.look)
+        seam.watched.append(self)
         try:
             yield
         finally:
-            seam.watchers.remove(self.look)
+            seam.watched.remove(self)
             seam.leave(hopeless)
 
     def look(self) -> None:
@@ -65,8 +66,8 @@ class Owner:
 
         By the time that the cancellation has come out of the block, a task group or a gather in it has ended them all.
         """
-        cancelling = 0 if self.task is None else self.task.cancelling()
-        if cancelling > self._seen:
+        cancelling = self.cancelling()
+        if cancelling > self.seen:
             now = real_monotonic()
             # Code that lives on timeouts must not pay for each one that strikes.
             if self._kept_times < _KEPT_ALWAYS or now - self._kept_at > _KEPT_EVERY:
@@ -74,7 +75,7 @@ class Owner:
                 self._kept_times += 1
             else:
                 self._kept = None
-        self._seen = cancelling
+        self.seen = cancelling
 
     def give_up(self, reason: str) -> bool:
         """End the task with :class:`Stuck`, out of its block; return whether it could be."""
@@ -89,7 +90,7 @@ class Owner:
                 logger.warning("%s\n%s", reason, self._kept)
             return False
         self._gave_up += 1
-        self._seen += 1
+        self.seen += 1
         self.task.cancel()
         return True
 
@@ -119,7 +120,7 @@ class Owner:
             return False
         for _ in range(self._gave_up):
             self.task.uncancel()
-        return self.task.cancelling() > self._cancelling
+        return self.cancelling() > self._cancelling
 
     def _tell(self, error: BaseException) -> None:
         if _is_skip(error):

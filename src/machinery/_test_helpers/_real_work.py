@@ -43,6 +43,7 @@ class RealWork:
         """What has begun: futures, processes and other things that stand for a piece of work."""
         self._overtaken: dict[object, object] = {}
         """What holds the clock no more, though it is under way."""
+        self._loop = loop
         self._seam = seam
         self._run_in_executor: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
         self.layer: dict[str, object] = {
@@ -106,7 +107,7 @@ class RealWork:
 
     def _look_around(self) -> None:
         """Forget the children that have ended, and see which of anyio's threads are at work, which nobody tells us."""
-        threads = set(work_in_anyio())
+        threads = set(work_in_anyio(self._loop))
         known = {key: work.what for key, work in self.under_way.items()} | self._overtaken
         for key, what in known.items():
             if (what is key and key not in threads) or (isinstance(what, Child) and what.ended()):

@@ -71,10 +71,12 @@ def report_dominos(row: "Row", error: BaseException | None) -> Iterator[str]:
     """Tell which dominos have fallen, what the next one waits for, and who waits for which."""
     tasks = _unfinished(row.loop)
     yield f"dominos{_called(row.name)}: {_ranges(row.fallen())} of {row.expected} have fallen; {_next_domino(row)}"
-    waiters = row.waiters()
+    task_of = {id(waited_for(task)): task for task in tasks}
+    # A future that nobody waits for any more is what a waiter has left that was cancelled.
+    waiters = [each for each in row.waiters() if id(each[1]) in task_of or not isinstance(each[1], asyncio.Future)]
     listed: list[Task] = []
     for num, waiter in waiters[:MOST]:
-        yield f"  {num} <- {_waiter(waiter, tasks, row.owner.task, listed)}"
+        yield f"  {num} <- {_waiter(waiter, task_of.get(id(waiter)), tasks, row.owner.task, listed)}"
     yield from _more(len(waiters), "wait for dominos")
     ended = [(task, num) for task, num in row.participants.items() if task is not None and task.done()]
     ended.sort(key=lambda each: failure_of(each[0]) is None)
@@ -125,8 +127,7 @@ def _next_domino(row: "Row") -> str:
     return f"domino {num} is to fall when the loop rests next"
 
 
-def _waiter(waiter: "Waiter", tasks: list[Task], owner: Task | None, listed: list[Task]) -> str:
-    task = next((task for task in tasks if waited_for(task) is waiter), None)
+def _waiter(waiter: "Waiter", task: Task | None, tasks: list[Task], owner: Task | None, listed: list[Task]) -> str:
     if task is None:
         return f"callback {name_of(getattr(waiter, 'function', waiter))}"
     behind = _task_behind(task, tasks)
@@ -153,7 +154,7 @@ def _doing(task: Task) -> str:
         return f"has not begun yet at {waits_at(task)}"
     future = waited_for(task)
     if isinstance(future, asyncio.Future) and future.done() and not future.cancelled():
-        return f"can go on at {waits_at(task)}"
+        return f"is about to go on at {waits_at(task)}"
     return f"waits at {waits_at(task)}"
 
 

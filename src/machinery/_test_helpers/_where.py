@@ -12,12 +12,12 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_NOT_THE_USERS = tuple(folder + os.sep for folder in (os.path.dirname(os.path.abspath(asyncio.__file__)), _PACKAGE))
+_ASYNCIO = os.path.dirname(os.path.abspath(asyncio.__file__))
+_NOT_THE_USERS = (_ASYNCIO + os.sep, _PACKAGE + os.sep, os.path.abspath(contextlib.__file__))
 _STANDARD_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
 _WIDTH = 80
 _DEEPEST = 1000
-_NOWHERE = "a place unknown"
 
 Origin = tuple[CodeType, int]
 """The code that did something and the instruction it was at; unlike a frame, it keeps nothing else alive."""
@@ -51,9 +51,7 @@ def set_at(origin: Origin | None) -> str | None:
 
 def first_of_users(traceback: TracebackType | None) -> TracebackType | None:
     """Return a traceback without the frames at its beginning that are not the user's."""
-    while traceback is not None and (
-        _hidden(traceback.tb_frame.f_code) or traceback.tb_frame.f_code.co_filename == contextlib.__file__
-    ):
+    while traceback is not None and _hidden(traceback.tb_frame.f_code):
         traceback = traceback.tb_next
     return traceback
 
@@ -112,7 +110,7 @@ def brief(value: object) -> str:
     # Some that are not an Exception get here too, such as what pytest.fail raises.
     except BaseException as error:
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return _cut(text)
+    return _cut(" ".join(text[: 10 * _WIDTH].split()))
 
 
 def _short(name: str) -> str:
@@ -120,7 +118,6 @@ def _short(name: str) -> str:
 
 
 def _cut(text: str) -> str:
-    text = " ".join(text[: 10 * _WIDTH].split())
     return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
 
 
@@ -152,9 +149,11 @@ def _inside(awaitable: object) -> tuple[FrameType | None, object]:
 
 def _innermost(places: Iterable[Place]) -> str:
     """Describe the innermost place that is the user's own, and the one in a library that was entered from there."""
+    places = list(places)
     visible = [place for place in places if not _hidden(place[0])]
     if not visible:
-        return _NOWHERE
+        asyncios = [code.co_qualname for code, _ in places if code.co_filename.startswith(_ASYNCIO)]
+        return f"asyncio's own {asyncios[0]}" if asyncios else "a place unknown"
     users = [place for place in visible if not _of_library(place[0].co_filename)]
     if not users or users[-1] is visible[-1]:
         return _described(visible[-1])
@@ -171,7 +170,7 @@ def _hidden(code: CodeType) -> bool:
 
 def _described(place: Place) -> str:
     """Return the file, the line and what stands there."""
-    source = _cut(linecache.getline(place[0].co_filename, place[1]))
+    source = _cut(linecache.getline(place[0].co_filename, place[1]).strip())
     return f"{_location(place)}: {source}" if source else _location(place)
 
 

@@ -74,20 +74,35 @@ def signals_handled(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
         yield f"a handler of signal {number}"
 
 
-def work_in_anyio() -> list[object]:
-    """Return the worker threads in which ``anyio.to_thread`` is at work: the loop knows nothing of them."""
-    workers = (thread for thread in threading.enumerate() if type(thread).__module__ == ANYIO)
-    return [thread for thread in workers if getattr(getattr(thread, "queue", None), "unfinished_tasks", 0)]
+def work_in_anyio(loop: asyncio.AbstractEventLoop) -> list[object]:
+    """Return the worker threads in which ``anyio.to_thread`` is at work for a loop, which knows nothing of them."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if type(thread).__module__ == ANYIO
+        and getattr(thread, "loop", None) is loop
+        # One that is to stop has been given that as its last piece of work, and never says that it is done.
+        and getattr(thread, "stopping", None) is False
+        and getattr(getattr(thread, "queue", None), "unfinished_tasks", 0) > 0
+    ]
 
 
 def threads_busy() -> Iterator[str]:
     """Describe the other threads, except those of a pool that wait for work, and those of test tools."""
-    # Not imported here: without a pool, nobody needs it.
-    pool_worker = getattr(getattr(sys.modules.get("concurrent.futures.thread"), "_worker", None), "__code__", None)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for thread, frame in sys._current_frames().items():
-        if thread != threading.get_ident() and frame.f_code is not pool_worker and not _of_test_tools(frame):
+        if thread != threading.get_ident() and not _waits_for_work(frame) and not _of_test_tools(frame):
             yield f"thread {brief(names.get(thread, thread))}"
+
+
+def _waits_for_work(frame: FrameType) -> bool:
+    """Return whether a thread of a pool has no work: at hand or in its queue, for which it has yet to wake."""
+    # Not imported here: without a pool, nobody needs it.
+    pool_worker = getattr(sys.modules.get("concurrent.futures.thread"), "_worker", None)
+    if frame.f_code is not getattr(pool_worker, "__code__", None):
+        return False
+    queue = frame.f_locals.get("work_queue")
+    return frame.f_locals.get("work_item") is None and queue is not None and bool(queue.empty())
 
 
 def _of_test_tools(frame: FrameType | None) -> bool:

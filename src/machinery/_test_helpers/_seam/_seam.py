@@ -33,6 +33,22 @@ class Listener(Protocol):
         ...
 
 
+class Watched(Protocol):
+    """Something that has to know when a task is cancelled."""
+
+    seen: int
+    """How often the task was being cancelled at the latest look."""
+
+    @property
+    def cancelling(self) -> Callable[[], int]:
+        """Return how often the task is being cancelled now."""
+        ...
+
+    def look(self) -> None:
+        """Learn that this has changed."""
+        ...
+
+
 class Seam(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop has nothing left to run."""
 
@@ -45,8 +61,9 @@ class Seam(abc.ABC):
         """How many rounds the loop has run since it was last idle."""
         self.anything_to_read: Callable[[], object] = bool
         """Tell whether the loop would find events now."""
-        self.watchers: list[Callable[[], None]] = []
-        """Called between two rounds of the loop, while none of its tasks runs."""
+        self.watched: list[Watched] = []
+        """Looked after between two rounds of the loop, while no task runs."""
+        self._some_are_cancelled = False
         self.layers = Layers(loop)
         self._loop = loop
         self._listeners: list[Listener] = []
@@ -100,8 +117,10 @@ class Seam(abc.ABC):
         self.layers.remove(self._on_loop)
 
     def _look(self) -> None:
-        for look in self.watchers:
-            look()
+        for each in self.watched:
+            if each.cancelling() != each.seen:
+                each.look()
+                self._some_are_cancelled = each.seen > 0
 
     def _ask(self, rested: float) -> float:
         for listener in self._listeners:

@@ -101,6 +101,8 @@ class SelectorSeam(Seam):
             self._look()
             return self._real_select(timeout)
         self.rounds = acted = 0
+        if self._some_are_cancelled:
+            self._look()
         while True:
             if self.anything_to_read():
                 return self._real_select(0)
@@ -115,9 +117,9 @@ class SelectorSeam(Seam):
             if self._next_round:
                 # This belongs to the round that ends here, though the loop has yet to run what was made ready.
                 self._begin_round()
-            self._look()
             acted += 1
             if self._ready or acted == _AT_A_STRETCH or getattr(self._loop, "_stopping", True):
+                self._look()
                 return []
 
     def _begin_round(self) -> None:

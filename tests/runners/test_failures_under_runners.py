@@ -1,0 +1,128 @@
+"""Whatever ends a test that hangs, the output says what hung, and where."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CASES = HERE / "cases_that_fail.py"
+# Nothing of this project's own settings, and no plugin but those that are named.
+PYTEST = ["pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"]
+ALT = ["-p", "alt_pytest_asyncio.plugin", "-p", "alt_pytest_asyncio.enable", "-o", "default_async_timeout=0.3"]
+ASYNCIO = ["-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"]
+ASYNCIO += ["-o", "asyncio_default_fixture_loop_scope=function"]
+TIMEOUT = ["-p", "pytest_timeout", *ASYNCIO]
+
+HANGS = ["test_virtual_time", "test_dominos", "test_busy_loop"]
+
+
+def output_of(*options: str, tests: list[str], limit: str = "") -> str:
+    """Return what pytest prints of some of the cases."""
+    # Coverage looks like a debugger to alt-pytest-asyncio before Python 3.12, and then its watchdog does not strike.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    ran = subprocess.run(
+        [sys.executable, "-m", *PYTEST, *options, *(f"{CASES.name}::{test}" for test in tests)],
+        cwd=HERE,
+        env={**inherited, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "LIMIT": limit},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 1, ran.stdout
+    return ran.stdout
+
+
+def line(source: str) -> str:
+    """Return how the line with this source is shown."""
+    lines = CASES.read_text(encoding="utf-8").splitlines()
+    [number] = [number for number, text in enumerate(lines, start=1) if text.strip() == source]
+    return f"{CASES.name}:{number}: {source}"
+
+
+def reports(output: str, block: str) -> int:
+    """Return how many reports there are of a block."""
+    return len(re.findall(rf"{block} stands at|dominos {block}: ", output))
+
+
+def check_that_all_is_told(output: str, times: int = 1) -> None:
+    """See that each block that hung has its report, and how often."""
+    for told in [
+        f"  task 'receiver' waits at {line('await reader.readline()')}\n",
+        "dominos 'of a client': none of 2 have fallen; nobody has asked for domino 1\n",
+        f"  2 <- task 'answerer' at {line('await futs[2]')}\n",
+        f"  task 'sender' waits at {line('await reader.readline()')}\n",
+        "  sleep(0) keeps it busy: wait for an event in its place, or sleep for longer than 0\n",
+        f"    task 'poller' at {line('await asyncio.sleep(0)')}\n",
+    ]:
+        assert output.count(told) == times, output
+    assert [reports(output, block) for block in ("'of a client'", "'of a poller'")] == [2 * times, times], output
+
+
+@pytest.mark.proves("R5", "R14")
+def test_when_alt_pytest_asyncio_ends_it_the_report_is_in_the_log() -> None:
+    """Its exception takes the place of the cancellation, whose notes are lost."""
+    output = output_of(*ALT, tests=HANGS)
+
+    check_that_all_is_told(output)
+    assert output.count("- Captured log call -") == output.count("AssertionError: Took too long to complete") == 3
+
+
+@pytest.mark.proves("R5", "R14")
+def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on_the_cancellation() -> None:
+    """`asyncio.timeout` chains the cancellation to its own exception."""
+    output = output_of(*ASYNCIO, tests=HANGS, limit="0.2")
+
+    shown, *logs = re.split("- Captured log call -", output)
+    check_that_all_is_told(output, times=2)
+    assert len(logs) == 3
+    assert reports(shown, "'of a client'") == 1
+
+
+@pytest.mark.proves("R5", "R14")
+def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception() -> None:
+    """Time passes until it strikes, and what waited at that moment is told."""
+    output = output_of(*ASYNCIO, tests=["test_timeout_inside"])
+
+    assert reports(output, "'of a limit'") == 1
+    assert f"  task 'receiver' waits at {line('await asyncio.Event().wait()')}\n" in output
+    assert "Captured log" not in output
+
+
+@pytest.mark.proves("R5", "R14")
+def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log() -> None:
+    """The runner cancels what it finds when it closes."""
+    output = output_of(*TIMEOUT, "--timeout=0.5", "--timeout-method=signal", tests=HANGS[:2])
+
+    assert output.count("- Captured log teardown -") == 2
+    assert reports(output, "'of a client'") == 2
+    for told in [
+        f"  task 'receiver' waits at {line('await reader.readline()')}\n",
+        f"  2 <- task 'answerer' at {line('await futs[2]')}\n",
+    ]:
+        assert output.count(told) == 1, output
+
+
+@pytest.mark.proves("R6", "R14")
+@pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param([*ALT[:-1], "default_async_timeout=30"], id="alt-pytest-asyncio"),
+        pytest.param(ASYNCIO, id="pytest-asyncio"),
+        pytest.param([*TIMEOUT, "--timeout=30", "--timeout-method=signal"], id="pytest-timeout by a signal"),
+        pytest.param([*TIMEOUT, "--timeout=30", "--timeout-method=thread"], id="pytest-timeout by a thread"),
+    ],
+)
+def test_a_hopeless_wait_needs_no_watchdog(runner: list[str]) -> None:
+    """It is given up under every runner, with the culprit first."""
+    output = output_of(*runner, tests=["test_stuck"])
+
+    assert reports(output, "'of a worker'") == 1
+    assert "machinery.test_helpers.Stuck: nothing can happen any more: every task waits" in output
+    culprit = f"  task 'worker' died: ValueError('order 66') at {line('raise ValueError(await queue.get())')}"
+    assert f"{culprit}   <- look here first\n" in output
+    assert f"  the block's own task waits at {line('await queue.join()')}\n" in output
