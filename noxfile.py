@@ -110,4 +110,5 @@ def docs(session: nox.Session) -> None:
     """Build the documentation, which shows what commands really print; warnings are errors, no network is needed."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs", "test"), "--editable", ".")
     session.run("python", "-m", "docs.outputs", "--check")
+    session.run("python", "docs/comparison/measure.py", "--check", "machinery")
     session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "--quiet", "docs", "docs/_build/html")

@@ -16,7 +16,7 @@ class Listener(Protocol):
 
     @property
     def rank(self) -> int:
-        """Lower ranks are asked first; of equal ranks, the newest."""
+        """Lower ranks are asked first; of equal ranks, in the order of entering, or those first that ask to be."""
         ...
 
     def at_rest(self, rested: float) -> float:
