@@ -181,7 +181,7 @@ class TestNothingCanHappenAnyMore:
         assert left == [caught.value]
         assert [line for line in report if not line.startswith("  ")] == [
             "dominos 'inner': none of 0 have fallen; none is left",
-            "virtual time 'outer' stands at 0.0, 0 s after it began (... in reality), and moves in steps of 0.1 s",
+            "virtual time 'outer' stands at 0.0, 0 s after it began, which took ...; it moves in steps of 0.1 s",
         ]
         assert report.count("  task 'child' waits at HERE: await asyncio.Event().wait()") == 2
 
@@ -345,7 +345,7 @@ class TestTimeThatStandsStill:
             "time stands still at 8.0: 1,000 times in a row a callback has set the next one with no delay,"
             " last again, set at HERE: calls.append(loop.call_later(delay, again))"
         ]
-        assert report_of(caught.value)[0].startswith("virtual time stands at 8.0, 1 s after it began ")
+        assert report_of(caught.value)[0].startswith("virtual time stands at 8.0, 1 s after it began, ")
         assert 1000 <= len(calls) <= 1010
 
     @pytest.mark.proves("R7")

@@ -39,8 +39,8 @@ def report_virtual_time(time: "VirtualTime", error: BaseException | None) -> Ite
     waiting = time.timers.waiting()
     tasks = _unfinished(time.loop)
     yield (
-        f"virtual time{_called(time.name)} stands at {time.clock.now!r}, {time.virtual_seconds():.10g} s after it began"
-        f" ({time.real_seconds():.2g} s in reality), and moves in steps of {time.clock.precision!r} s"
+        f"virtual time{_called(time.name)} stands at {time.clock.now!r}, {time.virtual_seconds():.10g} s after it"
+        f" began, which took {time.real_seconds():.2g} s; it moves in steps of {time.clock.precision!r} s"
     )
     if time.only_add_moves:
         yield f"  it moves only through add(), since autojump_threshold is infinite{_FIRST if waiting else ''}"
@@ -180,7 +180,7 @@ def _outcome(task: Task) -> str:
 def _busy(rounds: int, loop: asyncio.AbstractEventLoop, tasks: list[Task], owner: Task | None) -> Iterator[str]:
     if rounds < _BUSY_ROUNDS:
         return
-    yield f"  the loop has not rested for {rounds:,} rounds, and time and dominos move only when it rests{_FIRST}"
+    yield f"  the loop never rests, and time and dominos move only when it does{_FIRST}"
     pollers = [task for task in tasks if yields_only(task)]
     if pollers:
         yield "  sleep(0) keeps it busy: wait for an event in its place, or sleep for longer than 0"

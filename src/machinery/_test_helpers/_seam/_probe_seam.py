@@ -29,7 +29,7 @@ class ProbeSeam(Seam):
         self._real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
         self.anything_to_read = _poll_of(loop)
-        self._probe_handle: asyncio.Handle | None = None
+        self._probe_handle: asyncio.Handle
         self._slow = False
         self._readied = 0
         self._seen = 0
@@ -54,8 +54,7 @@ class ProbeSeam(Seam):
 
     def _uninstall(self) -> None:
         super()._uninstall()
-        if self._probe_handle is not None:
-            self._probe_handle.cancel()
+        self._probe_handle.cancel()
 
     def _call_soon(
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -71,7 +70,7 @@ class ProbeSeam(Seam):
 
     def _note_readied(self) -> None:
         self._readied += 1
-        if self._slow and self._probe_handle is not None:
+        if self._slow:
             self._probe_handle.cancel()
             self._come_round()
 
