@@ -297,6 +297,23 @@ class TestManyTimeouts:
 
         assert caplog.records == []
 
+    @pytest.mark.proves("R5", "R13")
+    async def test_a_very_long_chain_of_timeouts_is_not_followed_to_its_end(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whether a cancellation stands there does not matter any more."""
+        error: BaseException = asyncio.CancelledError()
+        for _ in range(1000):
+            outer = TimeoutError()
+            outer.__cause__ = error
+            error = outer
+
+        with pytest.raises(TimeoutError):
+            async with thp.mocked_call_later():
+                raise error
+
+        assert caplog.records == []
+
 
 class TestReportsThatFail:
     """A report is never what fails a test."""
