@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
 # What is another number each time: how long it took, and where things lie in memory.
 VARYING = re.compile(r"(?<= in )\d+\.\d+s|(?<=took )[\d.e-]+(?= s\b)|0x[0-9a-f]+")
+LIBRARIES = re.compile(r"[^\s\"']*/(?=site-packages/|python3\.\d+/)")
 # A reader has the one plugin that the settings of the page speak of, and we have them all.
 PLUGINS = {
     "alt_pytest_asyncio": "alt_pytest_asyncio.plugin",
@@ -79,7 +80,9 @@ def session(text: str, folder: Path) -> Iterator[str]:
             text=True,
             timeout=60,
         )
-        printed = "".join(f"{line.rstrip()}\n" for line in run.stdout.strip("\n").splitlines())
+        # The files of a reader are elsewhere.
+        stdout = LIBRARIES.sub(".../", run.stdout.replace(f"{folder}{os.sep}", ""))
+        printed = "".join(f"{line.rstrip()}\n" for line in stdout.strip("\n").splitlines())
         yield f"$ {command}\n"
         yield shown if VARYING.sub("", shown) == VARYING.sub("", printed) else printed
 
