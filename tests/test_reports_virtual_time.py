@@ -7,6 +7,7 @@ import gc
 import itertools
 import math
 import sys
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from unittest import SkipTest
 
@@ -290,6 +291,19 @@ class TestWhatIsTold:
         child.kill()
         await child.wait()
         await thread
+
+    @pytest.mark.proves("R2")
+    async def test_real_work_that_time_has_moved_past_is_named_as_such(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is what a timeout around it struck for."""
+        monkeypatch.setattr("machinery._test_helpers._real_work.PATIENCE", 0.01)
+        stop = threading.Event()
+        with pytest.raises(TimeoutError) as caught:
+            async with thp.mocked_call_later(), asyncio.timeout(5):
+                await asyncio.to_thread(stop.wait)
+        stop.set()
+
+        running = [line for line in report_of(caught.value) if "really running" in line]
+        assert running == ["  really running: Event.wait(), which time has moved past"]
 
     @pytest.mark.proves("R3")
     async def test_a_task_whose_end_somebody_has_seen_is_not_where_to_look_first(self) -> None:
@@ -582,11 +596,30 @@ class TestCancelledFromOutside:
             async with thp.mocked_call_later():
                 for _ in range(50):
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(wait_for_ever(), 1)
+                        async with asyncio.timeout(1):
+                            await wait_for_ever()
                 async with asyncio.timeout(1):
                     await wait_for_ever()
 
         assert report_of(caught.value)[0].startswith("virtual time stands at 51.0, ")
+
+    @pytest.mark.proves("R5")
+    async def test_after_many_timeouts_what_waited_is_still_kept_now_and_then(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A watchdog strikes long after the last timeout."""
+        monkeypatch.setattr("machinery._test_helpers._owner._KEPT_EVERY", -1)
+        with pytest.raises(TimeoutError) as caught:
+            async with thp.mocked_call_later():
+                for _ in range(50):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await wait_for_ever()
+                async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+                    tasks.create_task(wait_for_ever(), name="child")
+
+        assert report_of(caught.value)[0].startswith("virtual time stands at 51.0, ")
+        assert report_of(caught.value)[-1] == "  task 'child' waits at HERE: await asyncio.Event().wait()"
 
 
 class TestTimeThatGoesOn:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
+from machinery._test_helpers._seam import _facts
 from tests.reading_reports import FIRST, logged, plain, report_of
 
 HOPELESS = "nothing can happen any more: every task waits, and nothing is left to wake one"
@@ -56,6 +57,14 @@ class Uncounted:
 def after(seconds: float, act: Callable[[], object]) -> asyncio.TimerHandle:
     """Do something after some real seconds, which do not count as something that could wake the test."""
     return asyncio.get_running_loop().call_later(seconds, Uncounted(act))
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """Let the threads of earlier tests come to their end: what they could wake is not certain."""
+    ends = time.monotonic() + 10
+    while list(_facts.threads_busy()) and time.monotonic() < ends:
+        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -652,7 +661,7 @@ class TestWhatDoesNotCountAsReal:
         stop = threading.Event()
         scope: dict[str, Any] = {"__name__": "execnet.gateway_base", "stop": stop}
         exec("def receive():\n    stop.wait()", scope)
-        thread = threading.Thread(target=scope["receive"])
+        thread = threading.Thread(target=scope["receive"], daemon=True)
         thread.start()
         with pytest.raises(thp.Stuck):
             async with block():

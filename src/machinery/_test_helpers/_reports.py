@@ -55,7 +55,7 @@ def report_virtual_time(time: "VirtualTime", error: BaseException | None) -> Ite
     if time.last_called is None:
         yield "  nothing has been called"
     else:
-        yield f"  called last, due at {time.last_called.when()!r}: {_timer(time.last_called, (), None, [])}"
+        yield f"  called last, due at {time.last_called.when()!r}: {_timer(time.last_called, (), time.owner.task, [])}"
     running = time.work.running()
     yield from _some((f"  really running: {what}" for what in running), len(running), "running")
     if error is None:
