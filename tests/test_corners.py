@@ -216,6 +216,33 @@ class TestWhatIsNotTold:
         assert told.endswith("await asyncio.sleep(3600)")
 
 
+class TestTheLastMoment:
+    """A thread may end between the look at the sockets and the look at the threads."""
+
+    @pytest.mark.proves("R8")
+    async def test_what_a_thread_has_brought_before_it_ended_is_not_overlooked(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is no time to give up while there is something to read."""
+        monkeypatch.setattr("machinery._test_helpers._owner.PATIENCE", 0.05)
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        brought = 0
+
+        def nobody_is_busy() -> Iterator[str]:
+            nonlocal brought
+            if not brought:
+                brought += 1
+                loop.call_soon_threadsafe(woken.set)
+            yield from ()
+
+        monkeypatch.setattr(_selector_seam, "threads_busy", nobody_is_busy)
+        async with thp.future_dominos(expected=0):
+            await woken.wait()
+
+        assert brought == 1
+
+
 class TestThreadsOfAnyio:
     """The loop is not told of them."""
 

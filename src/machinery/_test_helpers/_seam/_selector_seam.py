@@ -56,7 +56,8 @@ class SelectorSeam(Seam):
         return time
 
     def certain(self) -> bool:
-        return next(self.wakers(), None) is None
+        # In this order: a thread that has just ended has said before what it had to say.
+        return next(self.wakers(), None) is None and not self.anything_to_read()
 
     def wakers(self) -> Iterator[str]:
         for handle in getattr(self._loop, "_scheduled", ()):
