@@ -335,10 +335,15 @@ class TestManyTimeouts:
             outer.__cause__ = error
             error = outer
 
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await asyncio.sleep(2)
+                await asyncio.sleep(2)
                 raise error
 
+        assert caught.value.__notes__[0].startswith("virtual time stands at 3.0")
         assert caplog.records == []
 
 
