@@ -105,6 +105,30 @@ class TestOutsideOfTasks:
             waiting.send(None)
 
 
+class TestLoopsThatAreClosed:
+    """While something is open on them, and whoever opened it never comes back."""
+
+    @pytest.mark.proves("B6", "D8")
+    def test_nothing_stays_replaced_on_the_loop(self) -> None:
+        """Neither by dominos nor by who waits for all tasks."""
+        loop = asyncio.new_event_loop()
+        selector = loop._selector  # type: ignore[attr-defined]
+        before = set(vars(loop)), set(vars(selector))
+        block, waiting = thp.future_dominos(expected=1), thp.wait_all_tasks_blocked()
+
+        def open_both_and_stop() -> None:
+            step(block.__aenter__())
+            waiting.send(None)
+            loop.stop()
+
+        loop.call_soon(open_both_and_stop)
+        loop.run_forever()
+        loop.close()
+
+        assert (set(vars(loop)), set(vars(selector))) == before
+        waiting.close()
+
+
 class TestUvloop:
     """What is known there by other means, or not at all."""
 

@@ -192,6 +192,7 @@ class Row:
         self.knocked_over: asyncio.Future[None] = loop.create_future()
         self.knocked_over.set_result(None)
         self.closed = False
+        self._undo = contextlib.ExitStack()
         self._started = asyncio.Event()
         self._finished = asyncio.Event()
 
@@ -199,7 +200,7 @@ class Row:
     def set_up(self) -> Iterator[None]:
         """Let the dominos fall while the loop rests."""
         __tracebackhide__ = True
-        with contextlib.ExitStack() as undo:
+        with self._undo as undo:
             self.seam = seam_of(self.loop)
             self.seam.enter(self)
             undo.callback(self.seam.leave, self)
@@ -207,7 +208,7 @@ class Row:
             self.tasks = Tasks(self.loop)
             self.seam.layers.add(self.tasks.layer)
             undo.callback(self.seam.layers.remove, self.tasks.layer)
-            undo.callback(self.close)
+            undo.callback(self._cancel_those_that_stand)
             with self.owner.told():
                 yield
 
@@ -290,7 +291,10 @@ class Row:
             raise AssertionError(f"Not all the futures were completed: {_set(standing)}")
 
     def close(self) -> None:
-        """Leave nobody waiting for a domino that will not fall any more."""
+        """Put everything back, and leave nobody waiting."""
+        self._undo.close()
+
+    def _cancel_those_that_stand(self) -> None:
         self.closed = True
         if not self.loop.is_closed():
             for domino in self.dominos.values():

@@ -80,10 +80,12 @@ class Seam(abc.ABC):
 
     def leave(self, listener: Listener) -> None:
         """Ask a listener no more; with the last one the loop is as it was."""
-        self._listeners.remove(listener)
-        if not self._listeners:
-            del self.of_loop[self._loop]
-            self._uninstall()
+        # One that was in nobody's hands when the loop was closed has gone already.
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+            if not self._listeners:
+                del self.of_loop[self._loop]
+                self._uninstall()
 
     @abc.abstractmethod
     def real_call_later(
@@ -134,4 +136,5 @@ class Seam(abc.ABC):
         if not self._loop.is_running():
             for listener in list(self._listeners):
                 listener.close()
+                self.leave(listener)
         self._real_close()
