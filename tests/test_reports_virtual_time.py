@@ -14,7 +14,16 @@ from unittest import SkipTest
 import pytest
 
 from machinery import test_helpers as thp
+from machinery._test_helpers._seam import called_by, is_watchdog
 from tests.reading_reports import FIRST, logged, plain, report_of
+
+
+@pytest.fixture(autouse=True)
+async def _no_timer_of_an_earlier_test() -> None:
+    """Cancel what earlier tests have left on the loop: a report tells that it could still wake the test."""
+    for handle in getattr(asyncio.get_running_loop(), "_scheduled", ()):
+        if not is_watchdog(called_by(handle)[0]):
+            handle.cancel()
 
 
 class Boom(Exception):
