@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.runners.surroundings import environment
+
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
@@ -36,7 +38,6 @@ PLUGINS = {
 OPTIONS = "-p no:cacheprovider --color=no -W ignore::pytest.PytestAssertRewriteWarning"
 SETTINGS = {
     "COLUMNS": "80",
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
 }
@@ -74,7 +75,7 @@ def session(text: str, folder: Path) -> Iterator[str]:
             command,
             shell=True,
             cwd=folder,
-            env=os.environ | SETTINGS | {"PYTEST_ADDOPTS": f"{OPTIONS}{''.join(plugins)}"},
+            env=environment(**SETTINGS, PYTEST_ADDOPTS=f"{OPTIONS}{''.join(plugins)}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.runners.surroundings import environment
+
 HERE = Path(__file__).parent
 CASES = HERE / "cases_that_fail.py"
 # Nothing of this project's own settings, and no plugin but those that are named.
@@ -22,12 +24,10 @@ HANGS = ["test_virtual_time", "test_dominos", "test_busy_loop"]
 
 def output_of(*options: str, tests: list[str], limit: str = "") -> str:
     """Return what pytest prints of some of the cases."""
-    # Coverage looks like a debugger to alt-pytest-asyncio before Python 3.12, and then its watchdog does not strike.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     ran = subprocess.run(
         [sys.executable, "-m", *PYTEST, *options, *(f"{CASES.name}::{test}" for test in tests)],
         cwd=HERE,
-        env={**inherited, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "LIMIT": limit},
+        env=environment(LIMIT=limit),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

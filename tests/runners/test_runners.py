@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.runners.surroundings import environment
+
 HERE = Path(__file__).parent
 # Nothing of this project's own settings, and no plugin but the one that is named.
 PYTEST = ["pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", "--tb=short"]
@@ -20,17 +22,10 @@ ANYIO = [*PYTEST, "-p", "anyio.pytest_plugin", "-o", "anyio_mode=auto"]
 
 def run(*module: str) -> "subprocess.CompletedProcess[str]":
     """Run a module of Python as a program, with warnings as errors."""
-    # Coverage looks like a debugger to alt-pytest-asyncio before Python 3.12, and then its watchdog does not strike.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return subprocess.run(
         [sys.executable, "-W", "error", *module],
         cwd=HERE,
-        env={
-            **inherited,
-            "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), inherited.get("PYTHONPATH", "")]),
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTEST_ADDOPTS": "",
-        },
+        env=environment(PYTHONPATH=os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
