@@ -129,6 +129,32 @@ class TestTimers:
         assert called_times == [1, 1, 1, 1, 5]
         assert time.time is real
 
+    @pytest.mark.proves("T0", "T5")
+    def test_an_interrupt_in_a_callback_that_is_due_at_once_loses_no_other(self) -> None:
+        """Those of other deadlines in the same round are called when the loop runs again."""
+        called: list[str] = []
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        async def main() -> list[float]:
+            loop = asyncio.get_running_loop()
+            async with thp.mocked_call_later() as m:
+                loop.call_later(0, called.append, "after")
+                loop.call_later(-1, interrupt)
+                await asyncio.sleep(5)
+                return m.called_times
+
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            task = loop.create_task(main())
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(task)
+            called.append("interrupted")
+            called_times = loop.run_until_complete(task)
+
+        assert called == ["interrupted", "after"]
+        assert called_times == [0, 0, 5]
+
     @pytest.mark.proves("T0")
     async def test_what_cannot_be_a_timer_is_refused_by_name(self) -> None:
         """A wrong argument is an error where it is given, not later in the loop."""

@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import queue
 import selectors
+import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,6 +17,8 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
+from machinery._test_helpers import _mocked_call_later
+from machinery._test_helpers._seam import _facts, _timer
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 T_NOISE = 0.005
@@ -185,8 +191,9 @@ class TestSelectors:
     """What asyncio's loops have everywhere but on Windows."""
 
     @pytest.mark.proves("B3", "T7")
-    def test_a_selector_of_ones_own_is_asked_once_for_each_jump(self) -> None:
+    def test_a_selector_of_ones_own_is_asked_once_for_each_jump(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An idle loop looks for events once and does not wait; without us it would have waited."""
+        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
         selector = Selector()
 
         async def main() -> None:
@@ -195,31 +202,124 @@ class TestSelectors:
                 begin = len(selector.timeouts)
                 await asyncio.sleep(math.pi)
 
-                assert selector.timeouts[begin:].count(0) == len(selector.timeouts[begin:]) <= 4
+                assert selector.timeouts[begin:].count(0) == len(selector.timeouts[begin:])
+                assert 1 <= len(selector.timeouts[begin:]) <= 4
 
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             runner.run(main())
 
     @pytest.mark.proves("T15", "B6")
     @pytest.mark.parametrize("leave", [asyncio.sleep, asyncio.wait_for], ids=["normally", "by an exception"])
-    def test_the_selector_is_as_before(self, leave: Callable[..., Awaitable[object]]) -> None:
-        """With the last block nothing is left on it, though others had put something there before."""
-        selector = Selector()
+    @pytest.mark.parametrize("kind", [Selector, selectors.DefaultSelector])
+    def test_the_selector_is_as_before(
+        self, kind: type[selectors.DefaultSelector], leave: Callable[..., Awaitable[object]]
+    ) -> None:
+        """With the last block nothing is left on it, and what others had put there before has been asked in it."""
+        selector = kind()
         spied: list[float | None] = []
 
         def spy(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             spied.append(timeout)
-            return Selector.select(selector, timeout)
+            return kind.select(selector, timeout)
 
         async def main() -> None:
             vars(selector)["select"] = spy
             with contextlib.suppress(TypeError):
                 async with thp.mocked_call_later(), thp.mocked_call_later():
                     assert vars(selector)["select"] is not spy
+                    spied.clear()
+                    await asyncio.sleep(1)
+                    assert spied
                     await leave(0)
             assert vars(selector)["select"] is spy
 
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             runner.run(main())
 
-        assert spied
+    @pytest.mark.proves("B3", "T7")
+    @pytest.mark.skipif(sys.platform == "win32", reason="loops handle no signals there")
+    @pytest.mark.parametrize("busy", [False, True], ids=["at rest", "busy"])
+    def test_signals_are_served_though_no_file_is_open(self, monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
+        """They come through the pipe by which threads wake the loop, and nothing else tells of them."""
+        # Its threads make the clock look once more.
+        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        called: list[object] = []
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            async with thp.mocked_call_later():
+                loop.add_signal_handler(signal.SIGUSR1, lambda: called.append(loop.time()))
+                loop.call_later(1, signal.raise_signal, signal.SIGUSR1)
+                loop.call_later(1.1, called.append, "the next deadline")
+                await asyncio.sleep(1)
+                for _ in range(busy * 10):
+                    await asyncio.sleep(0)
+                assert not busy or called == [1]
+                await asyncio.sleep(1)
+                loop.remove_signal_handler(signal.SIGUSR1)
+
+        asyncio.run(main())
+
+        assert called == [1, "the next deadline"]
+
+    @pytest.mark.proves("B3", "T7")
+    @pytest.mark.parametrize("busy", [False, True], ids=["at rest", "busy"])
+    def test_what_a_file_brings_comes_before_the_next_deadline(
+        self, monkeypatch: pytest.MonkeyPatch, busy: bool
+    ) -> None:
+        """One more file than the pipe is enough to be asked for."""
+        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        called: list[object] = []
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            here, there = socket.socketpair()
+            with here, there:
+                async with thp.mocked_call_later():
+                    loop.add_reader(here, lambda: (here.recv(1), called.append(loop.time())))
+                    loop.call_later(1, there.send, b"x")
+                    loop.call_later(1.1, called.append, "the next deadline")
+                    await asyncio.sleep(1)
+                    for _ in range(busy * 10):
+                        await asyncio.sleep(0)
+                    assert not busy or called == [1]
+                    await asyncio.sleep(1)
+                    loop.remove_reader(here)
+
+        asyncio.run(main())
+
+        assert called == [1, "the next deadline"]
+
+
+class TestHandles:
+    """What is made by hand, so that a timer costs less."""
+
+    @pytest.mark.proves("T0", "B5")
+    async def test_a_handle_lacks_nothing_that_asyncio_gives_one(self) -> None:
+        """It is as its class would make it, in every slot that this Python has."""
+        loop = asyncio.get_running_loop()
+        arguments = (1.5, print, ("x",), loop, contextvars.copy_context())
+        by_hand, by_its_class = _timer.make_timer(*arguments), _timer.Timer(*arguments)
+
+        slots = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__"}
+        assert {name: getattr(by_hand, name) for name in slots} == {name: getattr(by_its_class, name) for name in slots}
+        assert repr(by_hand) == repr(by_its_class)
+
+        for timer in (by_hand, by_its_class):
+            timer.holder = None
+            timer.cancel()
+            assert timer.cancelled()
+            assert _facts.called_by(timer) == (None, ())
+
+    @pytest.mark.proves("T0", "B5")
+    async def test_handles_of_an_unknown_kind_are_left_to_asyncio(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Python whose handles have other slots makes them itself."""
+        monkeypatch.setattr(_timer, "_AS_WE_KNOW_IT", False)
+        monkeypatch.setattr(_mocked_call_later, "make_timer", _timer.Timer)
+        async with thp.mocked_call_later() as m:
+            cancelled = asyncio.get_running_loop().call_later(1, print)
+            cancelled.cancel()
+            await asyncio.sleep(2)
+
+            assert cancelled.cancelled()
+            assert m.called_times == [2]

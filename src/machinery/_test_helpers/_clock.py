@@ -1,12 +1,14 @@
 """The arithmetic of virtual time: whole ticks, exact, and knowing nothing of any event loop."""
 
 import math
-from numbers import Real
 
 NEVER = math.inf
 
 _REMEMBERED = 1000
 """How many different delays are remembered by their number of ticks: code mostly waits for the same few."""
+
+_EXACT = 2.0**53
+"""Up to here, each whole number has a float of its own."""
 
 
 class Clock:
@@ -16,7 +18,7 @@ class Clock:
     Times are computed from that count with integers alone, so that nothing drifts however often the clock moves.
     """
 
-    __slots__ = ("_digits", "_scale", "_start", "_step", "_whole", "now", "precision", "tick")
+    __slots__ = ("_parts", "_scale", "_start", "_step", "_whole", "now", "precision", "tick")
 
     def __init__(self, *, start_time: float, precision: float) -> None:
         start = finite("start_time", start_time)
@@ -35,7 +37,8 @@ class Clock:
         self._scale: int = 10**-exponent
         self._start: int = start_digits * 10 ** (start_exponent - exponent)
         self._step: int = step_digits * 10 ** (step_exponent - exponent)
-        self._digits = min(9, max(0, int(14 - math.log10(1 + abs(start) / self.precision))))
+        # A power of two, so that to multiply and divide by it is exact.
+        self._parts = 2.0 ** min(30, max(0, int(46 - math.log2(1 + abs(start) / self.precision))))
         self._whole: dict[float, int] = {}
         self.move_to(0)
 
@@ -69,15 +72,19 @@ class Clock:
         except OverflowError:
             return NEVER, NEVER
 
-    def at(self, when: float) -> float:
-        """Return the moment of a time in seconds."""
+    def at(self, when: float) -> tuple[float, float]:
+        """Return the moment of a time in seconds, and that time."""
         __tracebackhide__ = True
-        ticks = self._count(when - self.now)
-        return self.tick + ticks if type(ticks) is int else self._between(ticks)
+        delay = when - self.now
+        ticks = self._whole.get(delay) or self._count(delay)
+        return self.tick + ticks if type(ticks) is int else self._between(ticks), when
 
     def _between(self, ticks: float) -> float:
-        # Rounded, so that a deadline is the same one however it was computed.
-        moment = round(self.tick + ticks, self._digits) if math.isfinite(ticks) else ticks
+        moment = self.tick + ticks
+        parts = moment * self._parts
+        if -_EXACT < parts < _EXACT:
+            # Rounded, so that a deadline is the same one however it was computed.
+            moment = round(parts) / self._parts
         # Which may swallow a short delay, as the addition may.
         return moment if ticks < 0 or moment > self.tick else math.nextafter(self.tick, NEVER)
 
@@ -111,7 +118,7 @@ def due(moment: float) -> float:
 def finite(name: str, value: object) -> float:
     """Return an argument as a float; raise ``TypeError`` or ``ValueError`` unless it is a finite number."""
     __tracebackhide__ = True
-    number = _seconds(name, value)
+    number = value if type(value) is float else _seconds(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number of seconds, got {value!r}")
     return number
@@ -135,11 +142,12 @@ def _as_written(number: float) -> tuple[int, int]:
 
 def _seconds(name: str, value: object) -> float:
     __tracebackhide__ = True
-    if type(value) is float or type(value) is int:
-        # What it mostly is, told in a tenth of the time.
-        pass
-    elif isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if type(value) is not float and type(value) is not int:
+        # Not imported above: to do so takes a tenth of what this package takes, and hardly anybody needs it.
+        from numbers import Real
+
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} must be a number of seconds, got {value!r}")
     try:
         return float(value)
     except OverflowError:

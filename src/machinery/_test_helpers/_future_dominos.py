@@ -9,7 +9,7 @@ import logging
 import math
 import operator
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from machinery._helpers._protocols import FutureCallback, FutureStatus, Logger
 from machinery._test_helpers._owner import Owner, block
@@ -302,11 +302,14 @@ class Row:
             self._finished.set()
 
 
-class Callback(NamedTuple):
+class Callback:
     """A done-callback and the context to call it in."""
 
-    function: Callable[[FutureStatus[None]], None]
-    context: contextvars.Context
+    __slots__ = ("context", "function")
+
+    def __init__(self, function: Callable[[FutureStatus[None]], None], context: contextvars.Context) -> None:
+        self.function = function
+        self.context = context
 
 
 Waiter = asyncio.Future[None] | Callback

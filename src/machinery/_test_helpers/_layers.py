@@ -18,23 +18,24 @@ class Layers:
 
     def add(self, layer: Mapping[str, object]) -> None:
         """Put these attributes over what is there."""
+        there = vars(self._target)
         for name, value in layer.items():
-            self._originals.setdefault(name, vars(self._target).get(name, _ABSENT))
+            self._originals.setdefault(name, there.get(name, _ABSENT))
             setattr(self._target, name, value)
         self._layers.append(layer)
 
     def remove(self, layer: Mapping[str, object]) -> None:
         """Take these attributes away again, except where somebody else has since put theirs on top."""
         self._layers = [other for other in self._layers if other is not layer]
+        there = vars(self._target)
         for name, value in layer.items():
-            if vars(self._target).get(name, _ABSENT) is value:
-                self._show(name)
+            if there.get(name, _ABSENT) is value:
+                below = self._originals[name]
+                for other in self._layers:
+                    below = other.get(name, below)
+                if below is _ABSENT:
+                    delattr(self._target, name)
+                else:
+                    setattr(self._target, name, below)
         if not self._layers:
             self._originals.clear()
-
-    def _show(self, name: str) -> None:
-        value = next((layer[name] for layer in reversed(self._layers) if name in layer), self._originals[name])
-        if value is _ABSENT:
-            delattr(self._target, name)
-        else:
-            setattr(self._target, name, value)

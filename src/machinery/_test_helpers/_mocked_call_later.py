@@ -19,9 +19,18 @@ from machinery._test_helpers._clock import NEVER, Clock, clean, due, finite, not
 from machinery._test_helpers._owner import Owner, block
 from machinery._test_helpers._real_work import PATIENCE, RealWork
 from machinery._test_helpers._reports import describe_timer, report_virtual_time
-from machinery._test_helpers._seam import ANYIO, forget_callers, is_watchdog, run_handle, running_loop, seam_of
+from machinery._test_helpers._seam import (
+    ANYIO,
+    Timer,
+    forget_callers,
+    is_watchdog,
+    make_timer,
+    run_handle,
+    running_loop,
+    seam_of,
+)
 from machinery._test_helpers._tasks import Tasks
-from machinery._test_helpers._timers import Elsewhere, Timer, Timers
+from machinery._test_helpers._timers import Elsewhere, Timers
 
 logger = logging.getLogger("machinery.test_helpers")
 _numbers = itertools.count()
@@ -168,7 +177,7 @@ class VirtualTime:
         self._began = clock.now, time.perf_counter()
         self._undo = contextlib.ExitStack()
         # Who patches over our methods inside the block may put them back after it: they lead to real time then.
-        self._left = False
+        self.left = False
 
     @contextlib.contextmanager
     def shown(self, *, datetime: bool) -> Iterator[None]:
@@ -181,9 +190,9 @@ class VirtualTime:
             self.work = RealWork(self.loop, self.seam)
             self.tasks = Tasks(self.loop)
             layer = {
-                "time": self.seam.time_of(self.clock, lambda: self._left),
-                "call_later": self.call_later,
-                "call_at": self.call_at,
+                "time": self.seam.time_of(self),
+                "call_later": functools.partial(self._set, self.clock.later, self.seam.real_call_later),
+                "call_at": functools.partial(self._set, self.clock.at, self._real_call_at),
                 **self.work.layer,
                 **self.tasks.layer,
             }
@@ -205,7 +214,7 @@ class VirtualTime:
         __tracebackhide__ = True
         if finite("amount", amount) < 0:
             raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time does not go back")
-        if self._left:
+        if self.left:
             raise RuntimeError(f"{self!r} has been left: its clock does not move any more")
         target, _ = self.clock.later(amount)
         if target == NEVER:
@@ -229,7 +238,7 @@ class VirtualTime:
         name = f" {self.name!r}" if self.name else ""
         pending = self.pending
         waiting = f"{len(pending)} pending, next at {pending[0]!r}" if pending else "nothing pending"
-        return f"<virtual time{name} at {self.clock.now!r}, {waiting}{', left' if self._left else ''}>"
+        return f"<virtual time{name} at {self.clock.now!r}, {waiting}{', left' if self.left else ''}>"
 
     # What reports ask for.
 
@@ -248,58 +257,54 @@ class VirtualTime:
 
     # What the loop calls.
 
-    def call_later(
-        self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        __tracebackhide__ = True
-        if self._left or (getattr(callback, "__module__", None) not in _OF_ASYNCIO and is_watchdog(callback)):
-            return self.seam.real_call_later(delay, callback, *args, context=context)
-        try:
-            moment, when = self.clock.later(delay)
-        except TypeError:
-            raise TypeError(f"delay must be a number of seconds, got {delay!r}") from None
-        return self._set(moment, when, callback, args, context)
-
-    def call_at(
-        self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        __tracebackhide__ = True
-        if self._left:
-            return self.seam.real_call_later(when - self.loop.time(), callback, *args, context=context)
-        try:
-            moment = self.clock.at(when)
-        except TypeError:
-            raise TypeError(f"when must be a time in seconds, got {when!r}") from None
-        return self._set(moment, when, callback, args, context)
-
     def _set(
         self,
-        moment: float,
-        when: float,
+        moment_of: Callable[[float], tuple[float, float]],
+        in_real_time: Callable[..., asyncio.TimerHandle],
+        time: float,
         callback: Callable[..., object],
-        args: tuple[object, ...],
-        context: contextvars.Context | None,
-    ) -> Timer:
+        *args: object,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer; the first two arguments are what makes this ``call_later`` or ``call_at``."""
         __tracebackhide__ = True
+        module = getattr(callback, "__module__", None)
+        of_asyncio = module in _OF_ASYNCIO
+        if self.left or (not of_asyncio and module is not None and is_watchdog(module)):
+            return in_real_time(time, callback, *args, context=context)
+        try:
+            moment, when = moment_of(time)
+        except TypeError:
+            wanted = "delay must be a number of" if moment_of == self.clock.later else "when must be a time in"
+            raise TypeError(f"{wanted} seconds, got {time!r}") from None
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
-        timer = Timer(when, callback, args, self.loop, context)
-        if self.loop.get_debug():
+        loop = self.loop
+        if loop.get_debug():
             self._check_as_in_debug_mode(callback)
-            forget_callers(timer, 2)
-        timer.origin = None
-        if getattr(callback, "__module__", None) not in _OF_ASYNCIO:
-            caller = sys._getframe(2)
+            timer = Timer(when, callback, args, loop, context)
+            forget_callers(timer, 1)
+        else:
+            timer = make_timer(when, callback, args, loop, context)
+        if of_asyncio:
+            timer.origin = None
+        else:
+            caller = sys._getframe(1)
             timer.origin = caller.f_code, caller.f_lasti
-        if moment == NEVER:
-            timer.holder = None
-            return timer
         timer.at_once = moment <= self.clock.tick
-        self.timers.push(moment, timer)
         if timer.at_once:
             self._set_at_once = True
             self.seam.in_next_round(self._take_at_once)
+        if moment == NEVER:
+            timer.holder = None
+        else:
+            self.timers.push(moment, timer)
         return timer
+
+    def _real_call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.seam.real_call_later(when - self.loop.time(), callback, *args, context=context)
 
     def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
         __tracebackhide__ = True
@@ -315,7 +320,7 @@ class VirtualTime:
     def at_rest(self, rested: float) -> float:
         """Call what is due now, or else move to what is due next and call that, if nothing holds the clock."""
         clock = self.clock
-        moment = self.timers.first()
+        moment, timers = self.timers.take_first()
         tick = moment if type(moment) is int or moment == NEVER else due(moment)
         if tick > clock.tick or self._adds:
             target = self._next_target() if self._adds else NEVER
@@ -324,16 +329,19 @@ class VirtualTime:
                 if goal == NEVER:
                     return NEVER
                 if self._autojump_threshold is not None or self.work.under_way or ANYIO in sys.modules:
+                    self.timers.put_back(moment, timers)
                     wait = self._wait_before_move(goal, rested, by_itself=target == NEVER)
                     if wait > 0:
                         return wait
+                    moment, timers = self.timers.take_first()
                 clock.move_to(goal)
                 if _time_module.followers:
                     _time_module.follow()
             if target < tick:
+                self.timers.put_back(moment, timers)
                 heapq.heappop(self._adds)[2].set_result(None)
                 return 0
-        self._fire(moment, self.timers.take_first())
+        self._fire(moment, timers)
         return 0
 
     def _next_target(self) -> float:
@@ -364,13 +372,14 @@ class VirtualTime:
         return wait
 
     def _fire(self, moment: float, timers: list[Timer]) -> None:
+        now, note_called = self.clock.now, self._called_times.append
         left = iter(timers)
         try:
             for timer in left:
                 if timer.holder is not None:
                     timer.holder = None
                     self.last_called = timer
-                    self._called_times.append(self.clock.now)
+                    note_called(now)
                     run_handle(timer)
         except BaseException:
             # Such as KeyboardInterrupt, which ends the loop: who runs it again misses nothing.
@@ -379,15 +388,17 @@ class VirtualTime:
 
     def _take_at_once(self) -> None:
         """Let what was set for this very instant be called in this round, as asyncio does, though the loop is busy."""
-        taken: list[tuple[float, list[Timer]]] = []
-        while self.timers.first() <= self.clock.tick and self.timers.next().at_once:
-            taken.append((self.timers.first(), self.timers.take_first()))
-        self.loop.call_soon(self._fire_at_once, taken)
+        taken: list[Timer] = []
+        moment, timers = first, _ = self.timers.take_first()
+        while moment <= self.clock.tick and timers[0].at_once:
+            taken += timers
+            moment, timers = self.timers.take_first()
+        self.timers.put_back(moment, timers)
+        self.loop.call_soon(self._fire_at_once, first, taken)
 
-    def _fire_at_once(self, taken: list[tuple[float, list[Timer]]]) -> None:
+    def _fire_at_once(self, moment: float, taken: list[Timer]) -> None:
         self._set_at_once = False
-        for moment, timers in taken:
-            self._fire(moment, timers)
+        self._fire(moment, taken)
         self._in_a_row = self._in_a_row + 1 if self._set_at_once else 0
         if self._in_a_row == STANDSTILL:
             self._in_a_row = 0
@@ -404,9 +415,9 @@ class VirtualTime:
 
     def close(self) -> None:
         """Put everything back, and let what is pending go on in the time that surrounds the block."""
-        if self._left:
+        if self.left:
             return
-        self._left = True
+        self.left = True
         self._undo.close()
         waiting, self.timers = self.timers.waiting(), Timers()
         if self.loop.is_closed():

@@ -5,7 +5,7 @@ import contextvars
 import functools
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from machinery._test_helpers._seam import Seam, work_in_anyio
 from machinery._test_helpers._where import brief, peek
@@ -18,17 +18,19 @@ _LOOK_UP = ("create_connection", "create_datagram_endpoint", "create_server", "g
 """What looks names up, or may do so even for an address."""
 
 
-class Work(NamedTuple):
+class Work:
     """A piece of work, and how long the loop had rested when it began."""
 
-    what: object
-    began: float
+    def __init__(self, what: object, began: float) -> None:
+        self.what = what
+        self.began = began
 
 
-class Child(NamedTuple):
+class Child:
     """A process that the loop has started."""
 
-    transport: asyncio.SubprocessTransport
+    def __init__(self, transport: asyncio.SubprocessTransport) -> None:
+        self.transport = transport
 
     def ended(self) -> bool:
         """Return whether the loop knows that it has ended."""

@@ -21,8 +21,7 @@ from machinery._test_helpers._where import (
 if TYPE_CHECKING:
     from machinery._test_helpers._future_dominos import Row, Waiter
     from machinery._test_helpers._mocked_call_later import VirtualTime
-    from machinery._test_helpers._seam import Seam
-    from machinery._test_helpers._timers import Timer
+    from machinery._test_helpers._seam import Seam, Timer
 
 MOST = 10
 """How many things of a kind are named before the rest is only counted."""

@@ -3,42 +3,10 @@
 import asyncio
 import heapq
 import math
-from typing import Protocol
 
-from machinery._test_helpers._where import Origin
+from machinery._test_helpers._seam import Timer
 
 _FEW = 100
-
-
-class Holder(Protocol):
-    """Whoever has a timer that is to fire."""
-
-    def note_cancelled(self) -> None:
-        """Learn that the timer has been cancelled."""
-        ...
-
-
-class Timer(asyncio.TimerHandle):
-    """What ``call_later`` and ``call_at`` return in virtual time."""
-
-    __slots__ = ("at_once", "holder", "origin")
-
-    holder: Holder | None
-    """Who is to fire it; nobody once that is done, or is not to be."""
-
-    at_once: bool
-    """Whether it was due already when it was set."""
-
-    origin: Origin | None
-    """Where it was set, unless that was by asyncio itself."""
-
-    def cancel(self) -> None:
-        """Do not call the callback."""
-        holder, self.holder = self.holder, None
-        # Not TimerHandle.cancel: that one counts for the loop's own heap, where this timer is not; on uvloop it raises.
-        asyncio.Handle.cancel(self)
-        if holder is not None:
-            holder.note_cancelled()
 
 
 class Elsewhere:
@@ -55,74 +23,76 @@ class Elsewhere:
 class Timers:
     """A queue ordered by exact deadline, then by when it was put in.
 
-    The timers of one deadline stand in one list, and only the deadlines are kept in a heap:
+    The timers of one deadline stand together, and only the deadlines are sorted:
     it costs nothing to keep equal ones in order, and those that fire together are taken out together.
     """
 
     def __init__(self) -> None:
+        self._at: dict[float, Timer | list[Timer]] = {}
+        """The timers of a moment; the only one without a list, which would cost as much as all the rest."""
         self._moments: list[float] = []
-        self._at: dict[float, list[Timer]] = {}
-        self._size = 0
-        self._cancelled_since_sweep = 0
+        """Most of the moments, descending: to take the last one off costs nothing, and to sort them all little."""
+        self._newer: list[float] = []
+        """A heap of those that have come since."""
+        self._cancelled = 0
+        self._sweep_at = _FEW
 
     def push(self, moment: float, timer: Timer) -> None:
         """Put in a timer that is due at this moment."""
         timer.holder = self
-        self._size += 1
-        together = self._at.get(moment)
-        if together is None:
-            self._at[moment] = [timer]
-            heapq.heappush(self._moments, moment)
+        there = self._at.get(moment)
+        if there is None:
+            self._at[moment] = timer
+            heapq.heappush(self._newer, moment)
+        elif isinstance(there, list):
+            there.append(timer)
         else:
-            together.append(timer)
+            self._at[moment] = [there, timer]
 
-    def first(self) -> float:
-        """Return the earliest moment at which a timer is due, infinity if there is none."""
-        while self._moments:
-            together = self._at[self._moments[0]]
+    def take_first(self) -> tuple[float, list[Timer]]:
+        """Take out all that are due first, and return when; infinity without any. The first one is not cancelled."""
+        while self._at:
+            moments, newer = self._moments, self._newer
+            if len(newer) > len(moments) + _FEW:
+                moments += newer
+                moments.sort(reverse=True)
+                newer.clear()
+            newest_first = newer and (not moments or newer[0] < moments[-1])
+            moment = heapq.heappop(newer) if newest_first else moments.pop()
+            together = _listed(self._at.pop(moment))
             if together[0].holder is not None:
-                return self._moments[0]
+                return moment, together
             alive = [timer for timer in together if timer.holder is not None]
-            self._size -= len(together) - len(alive)
+            self._cancelled -= len(together) - len(alive)
             if alive:
-                self._at[self._moments[0]] = alive
-            else:
-                del self._at[heapq.heappop(self._moments)]
-        return math.inf
-
-    def next(self) -> Timer:
-        """Return the first of those that are due first."""
-        return self._at[self.first()][0]
-
-    def take_first(self) -> list[Timer]:
-        """Take out all that are due first, in order; some may be cancelled."""
-        together = self._at.pop(heapq.heappop(self._moments))
-        self._size -= len(together)
-        return together
+                return moment, alive
+        return math.inf, []
 
     def put_back(self, moment: float, timers: list[Timer]) -> None:
         """Put in again what was taken out, before what is due at the same moment."""
-        newer = self._at.pop(moment, [])
-        self._moments = [other for other in self._moments if other != moment]
-        heapq.heapify(self._moments)
-        self._size -= len(newer)
-        for timer in [*timers, *newer]:
-            if timer.holder is not None:
-                self.push(moment, timer)
+        if timers:
+            since = self._at.get(moment)
+            if since is None:
+                heapq.heappush(self._newer, moment)
+            else:
+                timers += _listed(since)
+            self._at[moment] = timers
 
     def waiting(self) -> list[tuple[float, Timer]]:
         """Return all that are to come, in order."""
-        return [(at, timer) for at in sorted(self._moments) for timer in self._at[at] if timer.holder is not None]
+        return [(at, timer) for at in sorted(self._at) for timer in _listed(self._at[at]) if timer.holder is not None]
 
     def note_cancelled(self) -> None:
-        """Sweep once half of the queue may be cancelled, so that timeouts which never strike cost no memory."""
-        self._cancelled_since_sweep += 1
-        if self._cancelled_since_sweep > _FEW and self._cancelled_since_sweep * 2 > self._size:
+        """Sweep when many have been cancelled, so that timeouts which never strike cost no memory."""
+        self._cancelled += 1
+        if self._cancelled > self._sweep_at:
             waiting = self.waiting()
-            self._at.clear()
+            self._at, self._moments, self._newer, self._cancelled = {}, [], [], 0
             for moment, timer in waiting:
-                self._at.setdefault(moment, []).append(timer)
-            # Ascending, which is a heap as well.
-            self._moments = list(self._at)
-            self._size = len(waiting)
-            self._cancelled_since_sweep = 0
+                self.push(moment, timer)
+            # Sweeping when as many have been cancelled as were left costs each the same, however many there are.
+            self._sweep_at = len(waiting) + _FEW
+
+
+def _listed(there: Timer | list[Timer]) -> list[Timer]:
+    return there if isinstance(there, list) else [there]

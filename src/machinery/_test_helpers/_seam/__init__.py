@@ -13,6 +13,13 @@ This package is the only place that leans on what asyncio does not document.
     The scheduler of these loops.
     It reads ``loop.time()`` to serve the timers that the loop itself keeps, and they keep real time.
     Without it every reader gets virtual time, and those timers fire early or late.
+``loop._scheduled``, ``loop._debug``
+    Tell whether it matters what the scheduler reads. On a loop of another kind it always does, which costs more.
+``selector._fd_to_key``, ``loop._ssock``, ``loop._signal_handlers``
+    Tell that the selector could report nothing which is not among what is ready.
+    Without them it is asked in each round, which costs more.
+the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
+    Are set and cleared in one step. If this Python has others, asyncio does it, which costs more.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks find them on the instance, nor that callbacks run in rounds between which
     sockets are read. Without the first no jump ever happens, without the second what is in a socket is overtaken.
@@ -50,16 +57,19 @@ from machinery._test_helpers._seam._facts import (
 from machinery._test_helpers._seam._probe_seam import ProbeSeam
 from machinery._test_helpers._seam._seam import Listener, Seam
 from machinery._test_helpers._seam._selector_seam import SelectorSeam
+from machinery._test_helpers._seam._timer import Timer, make_timer
 
 __all__ = [
     "ANYIO",
     "Listener",
     "Seam",
+    "Timer",
     "called_by",
     "failure_of",
     "forget_callers",
     "gathered_by",
     "is_watchdog",
+    "make_timer",
     "ready",
     "run_handle",
     "running_loop",

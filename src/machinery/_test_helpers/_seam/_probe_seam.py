@@ -6,8 +6,7 @@ import functools
 import select
 from collections.abc import Callable
 
-from machinery._test_helpers._clock import Clock
-from machinery._test_helpers._seam._seam import Seam
+from machinery._test_helpers._seam._seam import HasClock, Seam
 from machinery._test_helpers._time_module import real_monotonic
 
 
@@ -41,9 +40,9 @@ class ProbeSeam(Seam):
     ) -> asyncio.TimerHandle:
         return self._real_call_later(delay, callback, *args, context=context)
 
-    def time_of(self, clock: Clock, is_over: Callable[[], bool]) -> Callable[[], float]:
-        real_time = self._real_time
-        return lambda: real_time() if is_over() else clock.now
+    def time_of(self, block: HasClock) -> Callable[[], float]:
+        real_time, clock = self._real_time, block.clock
+        return lambda: real_time() if block.left else clock.now
 
     def in_next_round(self, callback: Callable[[], object]) -> None:
         self._call_soon(callback)
@@ -103,6 +102,7 @@ class ProbeSeam(Seam):
             return
         self.rounds = 0
         wait = self._ask(self._count_rest())
+        self._look()
         if not self._listeners:
             return
         if wait == 0:

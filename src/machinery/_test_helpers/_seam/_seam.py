@@ -49,6 +49,13 @@ class Watched(Protocol):
         ...
 
 
+class HasClock(Protocol):
+    """A block of virtual time."""
+
+    clock: Clock
+    left: bool
+
+
 class Seam(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop has nothing left to run."""
 
@@ -95,8 +102,8 @@ class Seam(abc.ABC):
         ...
 
     @abc.abstractmethod
-    def time_of(self, clock: Clock, is_over: Callable[[], bool]) -> Callable[[], float]:
-        """Return a ``loop.time`` that reads a clock until its block is over."""
+    def time_of(self, block: HasClock) -> Callable[[], float]:
+        """Return a ``loop.time`` that reads the clock of a block until that is left."""
         ...
 
     @abc.abstractmethod
@@ -128,7 +135,6 @@ class Seam(abc.ABC):
         for listener in self._listeners:
             wait = listener.at_rest(rested)
             if wait < math.inf:
-                self._look()
                 return wait
         return math.inf
 
