@@ -128,6 +128,23 @@ class TestLoopsThatAreClosed:
         assert (set(vars(loop)), set(vars(selector))) == before
         waiting.close()
 
+    @pytest.mark.proves("D8")
+    def test_dominos_can_be_left_when_their_loop_has_been_closed_over_their_head(self) -> None:
+        """The exception of the body is not masked, though nobody who waits can be told any more."""
+        loop = asyncio.new_event_loop()
+        block = thp.future_dominos(expected=1)
+
+        def open_it_and_stop() -> None:
+            futs = step(block.__aenter__())
+            futs[1].add_done_callback(print)  # type: ignore[index]
+            loop.stop()
+
+        loop.call_soon(open_it_and_stop)
+        loop.run_forever()
+        type(loop).close(loop)
+
+        assert step(block.__aexit__(ValueError, ValueError("of the body"), None)) is False
+
 
 class TestUvloop:
     """What is known there by other means, or not at all."""

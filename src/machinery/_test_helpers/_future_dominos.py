@@ -282,6 +282,8 @@ class Row:
     def check(self) -> None:
         """Raise unless every domino was asked for and has fallen."""
         __tracebackhide__ = True
+        if self._all_have_fallen():
+            return
         expected = range(1, self.expected + 1)
         never = [num for num in expected if num not in self.dominos]
         if never:
@@ -294,11 +296,15 @@ class Row:
         """Put everything back, and leave nobody waiting."""
         self._undo.close()
 
+    def _all_have_fallen(self) -> bool:
+        return self.next > self.expected
+
     def _cancel_those_that_stand(self) -> None:
         self.closed = True
         if not self.loop.is_closed():
-            for domino in self.dominos.values():
-                domino.cancel()
+            if not self._all_have_fallen():
+                for domino in self.dominos.values():
+                    domino.cancel()
             self._finished.set()
 
 

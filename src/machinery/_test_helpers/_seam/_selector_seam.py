@@ -29,7 +29,6 @@ class SelectorSeam(Seam):
     def __init__(self, loop: asyncio.AbstractEventLoop, selector: Any) -> None:
         super().__init__(loop)
         self._next_round: list[Callable[[], object]] = []
-        self._schedulers = _codes_of_scheduler(type(loop))
         self._real_call_at = loop.call_at
         self._real_time = real_monotonic if type(loop).time is asyncio.BaseEventLoop.time else unfaked(loop.time)
         self._ready: Any = getattr(loop, "_ready", True)
@@ -54,7 +53,8 @@ class SelectorSeam(Seam):
         its calls from others; when it has no such timer and no such mode, what it reads does not matter.
         """
         loop: Any = self._loop if isinstance(self._loop, asyncio.BaseEventLoop) else _UNKNOWN
-        caller, schedulers, real_time, clock = sys._getframe, self._schedulers, self._real_time, block.clock
+        schedulers = _codes_of_scheduler(type(self._loop))
+        caller, real_time, clock = sys._getframe, self._real_time, block.clock
 
         def time() -> float:
             if block.left or ((loop._scheduled or loop._debug) and caller(1).f_code in schedulers):
