@@ -1,6 +1,7 @@
 """The arithmetic of virtual time, held against exact decimals."""
 
 import math
+import sys
 from decimal import Decimal
 from fractions import Fraction
 
@@ -148,6 +149,7 @@ def test_a_shorter_delay_is_never_due_after_a_longer_one(clock: Clock, tick: int
 @pytest.mark.proves("T3")
 @given(clock=clocks, tick=few_ticks, delay=st.floats(min_value=0, exclude_min=True, allow_infinity=False))
 @example(clock=Clock(start_time=1.7e9, precision=1e-6), tick=3, delay=5e-324)
+@example(clock=Clock(start_time=0, precision=60), tick=1, delay=sys.float_info.max)
 def test_a_delay_above_zero_moves_the_clock_on(clock: Clock, tick: int, delay: float) -> None:
     """However short it is, whoever waits for it does not find the clock where it was."""
     clock.move_to(tick)

@@ -58,15 +58,10 @@ class Clock:
     def later(self, delay: float) -> tuple[float, float]:
         """Return the moment that lies ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        whole = self._whole.get(delay)
-        if whole is None:
-            ticks = self._count(delay)
-            if type(ticks) is not int:
-                return self._between(ticks), self.now + delay if math.isfinite(ticks) else ticks
-            whole = ticks
-            if len(self._whole) < _REMEMBERED:
-                self._whole[delay] = whole
-        moment = self.tick + whole
+        ticks = self._whole.get(delay) or self._count(delay)
+        if type(ticks) is not int:
+            return self._between(ticks), self.now + delay if math.isfinite(ticks) else ticks
+        moment = self.tick + ticks
         try:
             return moment, (self._start + moment * self._step) / self._scale
         except OverflowError:
@@ -107,7 +102,12 @@ class Clock:
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
         # The second covers what the time now or one very long delay loses as a float.
         noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
-        return whole if whole and abs(ticks - whole) <= noise else ticks
+        if not whole or abs(ticks - whole) > noise:
+            return ticks
+        # Not a sum with noise of its own, which is hardly ever the same again.
+        if len(self._whole) < _REMEMBERED and delay < _EXACT and whole * self._step / self._scale == delay:
+            self._whole[delay] = whole
+        return whole
 
 
 def due(moment: float) -> float:

@@ -291,14 +291,14 @@ class VirtualTime:
         else:
             caller = sys._getframe(1)
             timer.origin = caller.f_code, caller.f_lasti
+        if type(moment) is int or moment < NEVER:
+            self.timers.push(moment, timer)
+        else:
+            timer.holder = None
         timer.at_once = moment <= self.clock.tick
         if timer.at_once:
             self._set_at_once = True
             self.seam.in_next_round(self._take_at_once)
-        if moment == NEVER:
-            timer.holder = None
-        else:
-            self.timers.push(moment, timer)
         return timer
 
     def _real_call_at(

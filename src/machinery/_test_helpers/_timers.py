@@ -59,7 +59,8 @@ class Timers:
                 newer.clear()
             newest_first = newer and (not moments or newer[0] < moments[-1])
             moment = heapq.heappop(newer) if newest_first else moments.pop()
-            together = _listed(self._at.pop(moment))
+            there = self._at.pop(moment)
+            together = there if isinstance(there, list) else [there]
             if together[0].holder is not None:
                 return moment, together
             alive = [timer for timer in together if timer.holder is not None]
