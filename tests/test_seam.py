@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -295,10 +296,10 @@ class TestHandles:
     """What is made by hand, so that a timer costs less."""
 
     @pytest.mark.proves("T0", "B5")
-    async def test_a_handle_lacks_nothing_that_asyncio_gives_one(self) -> None:
+    def test_a_handle_lacks_nothing_that_asyncio_gives_one(self) -> None:
         """It is as its class would make it, in every slot that this Python has."""
-        loop = asyncio.get_running_loop()
-        arguments = (1.5, print, ("x",), loop, contextvars.copy_context())
+        loop = SimpleNamespace(get_debug=lambda: False)
+        arguments: Any = (1.5, print, ("x",), loop, contextvars.copy_context())
         by_hand, by_its_class = _timer.make_timer(*arguments), _timer.Timer(*arguments)
 
         slots = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__"}
