@@ -291,6 +291,44 @@ class TestSelectors:
 
         assert called == [1, "the next deadline"]
 
+    @pytest.mark.proves("D2", "T7")
+    @pytest.mark.skipif(sys.platform == "win32", reason="loops have a selector of another kind there")
+    def test_what_a_thread_has_made_ready_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also when it came after the loop had looked, and before it waits."""
+        # Its threads make the loop look once more.
+        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        called: list[object] = []
+
+        async def main() -> None:
+            loop: Any = asyncio.get_running_loop()
+            async with thp.future_dominos(expected=1) as futs:
+                futs[1].add_done_callback(lambda _: called.append("the domino"))
+                futs.begin()
+                loop.call_soon_threadsafe(called.append, "ready")
+                loop._selector.select(5)
+                assert not futs[1].done()
+                await futs[1]
+
+        asyncio.run(main())
+
+        assert called == ["ready", "the domino"]
+
+    @pytest.mark.proves("T7")
+    def test_timers_that_wake_nobody_are_all_served(self) -> None:
+        """However many follow one another, the loop looks at its own timers in between."""
+        called: list[int] = []
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            async with thp.mocked_call_later():
+                for delay in range(1, 301):
+                    loop.call_later(delay, called.append, delay)
+                await asyncio.sleep(301)
+
+        asyncio.run(main())
+
+        assert called == [*range(1, 301)]
+
 
 class TestHandles:
     """What is made by hand, so that a timer costs less."""
