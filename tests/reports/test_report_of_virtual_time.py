@@ -15,7 +15,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers._seam import called_by, is_watchdog
-from tests.reading_reports import FIRST, logged, plain, report_of
+from tests.reports.reading import FIRST, logged, plain, report_of
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers._seam import _facts
-from tests.reading_reports import FIRST, logged, plain, report_of
+from tests.reports.reading import FIRST, logged, plain, report_of
 
 HOPELESS = "nothing can happen any more: every task waits, and nothing is left to wake one"
 Block = Callable[[], AbstractAsyncContextManager[object]]
