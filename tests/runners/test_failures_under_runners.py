@@ -1,40 +1,13 @@
 """Whatever ends a test that hangs, the output says what hung, and where."""
 
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.runners.surroundings import environment
-
-HERE = Path(__file__).parent
-CASES = HERE / "cases_that_fail.py"
-# Nothing of this project's own settings, and no plugin but those that are named.
-PYTEST = ["pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"]
-ALT = ["-p", "alt_pytest_asyncio.plugin", "-p", "alt_pytest_asyncio.enable", "-o", "default_async_timeout=0.3"]
-ASYNCIO = ["-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"]
-ASYNCIO += ["-o", "asyncio_default_fixture_loop_scope=function"]
-TIMEOUT = ["-p", "pytest_timeout", *ASYNCIO]
-
-HANGS = ["test_virtual_time", "test_dominos", "test_busy_loop"]
-
-
-def output_of(*options: str, tests: list[str], limit: str = "") -> str:
-    """Return what pytest prints of some of the cases."""
-    ran = subprocess.run(
-        [sys.executable, "-m", *PYTEST, *options, *(f"{CASES.name}::{test}" for test in tests)],
-        cwd=HERE,
-        env=environment(LIMIT=limit),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 1, ran.stdout
-    return ran.stdout
+CASES = Path(__file__).with_name("cases_that_fail.py")
+Outcome = Callable[[str, str], tuple[int, str]]
 
 
 def line(source: str) -> str:
@@ -64,18 +37,20 @@ def check_that_all_is_told(output: str, times: int = 1) -> None:
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_alt_pytest_asyncio_ends_it_the_report_is_in_the_log() -> None:
+def test_when_alt_pytest_asyncio_ends_it_the_report_is_in_the_log(outcome: Outcome) -> None:
     """Its exception takes the place of the cancellation, whose notes are lost."""
-    output = output_of(*ALT, tests=HANGS)
+    _, output = outcome("alt-pytest-asyncio", "hang")
 
     check_that_all_is_told(output)
     assert output.count("- Captured log call -") == output.count("AssertionError: Took too long to complete") == 3
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on_the_cancellation() -> None:
+def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on_the_cancellation(
+    outcome: Outcome,
+) -> None:
     """`asyncio.timeout` chains the cancellation to its own exception."""
-    output = output_of(*ASYNCIO, tests=HANGS, limit="0.2")
+    _, output = outcome("pytest-asyncio", "hang in a timeout")
 
     shown, *logs = re.split("- Captured log call -", output)
     check_that_all_is_told(output, times=2)
@@ -84,9 +59,9 @@ def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception() -> None:
+def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception(outcome: Outcome) -> None:
     """Time passes until it strikes, and what waited at that moment is told."""
-    output = output_of(*ASYNCIO, tests=["test_timeout_inside"])
+    _, output = outcome("pytest-asyncio", "timeout inside")
 
     assert reports(output, "'of a limit'") == 1
     assert f"  task 'receiver' waits at {line('await asyncio.Event().wait()')}\n" in output
@@ -94,9 +69,9 @@ def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception() ->
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log() -> None:
+def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log(outcome: Outcome) -> None:
     """The runner cancels what it finds when it closes."""
-    output = output_of(*TIMEOUT, "--timeout=0.5", "--timeout-method=signal", tests=HANGS[:2])
+    _, output = outcome("pytest-timeout", "hang")
 
     assert output.count("- Captured log teardown -") == 2
     assert reports(output, "'of a client'") == 2
@@ -109,17 +84,17 @@ def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log() -> N
 
 @pytest.mark.proves("R6", "R14")
 @pytest.mark.parametrize(
-    "runner",
+    ("runner", "run"),
     [
-        pytest.param([*ALT[:-1], "default_async_timeout=30"], id="alt-pytest-asyncio"),
-        pytest.param(ASYNCIO, id="pytest-asyncio"),
-        pytest.param([*TIMEOUT, "--timeout=30", "--timeout-method=signal"], id="pytest-timeout by a signal"),
-        pytest.param([*TIMEOUT, "--timeout=30", "--timeout-method=thread"], id="pytest-timeout by a thread"),
+        ("alt-pytest-asyncio", "stuck"),
+        ("pytest-asyncio", "stuck"),
+        ("pytest-timeout", "stuck, signal"),
+        ("pytest-timeout", "stuck, thread"),
     ],
 )
-def test_a_hopeless_wait_needs_no_watchdog(runner: list[str]) -> None:
+def test_a_hopeless_wait_needs_no_watchdog(outcome: Outcome, runner: str, run: str) -> None:
     """It is given up under every runner, with the culprit first."""
-    output = output_of(*runner, tests=["test_stuck"])
+    _, output = outcome(runner, run)
 
     assert reports(output, "'of a worker'") == 1
     assert "machinery.test_helpers.Stuck: nothing can happen any more: every task waits" in output
