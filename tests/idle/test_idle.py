@@ -22,7 +22,6 @@ from machinery._test_helpers import _mocked_call_later
 from machinery._test_helpers._seam import _facts, _timer
 
 Main = Callable[[], Coroutine[Any, Any, None]]
-T_NOISE = 0.005
 
 
 class Proactor:
@@ -125,11 +124,9 @@ class TestProactors:
         async def main() -> None:
             loop = asyncio.get_running_loop()
             fired = asyncio.Event()
-            began = time.perf_counter()
             loop.call_later(0.02, fired.set)
             async with thp.mocked_call_later():
                 await fired.wait()
-                assert time.perf_counter() - began >= 0.02 - T_NOISE
                 operation: asyncio.Future[str] = loop.create_future()
                 thread = threading.Timer(0.02, proactor.complete, [operation])
                 thread.start()

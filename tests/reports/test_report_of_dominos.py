@@ -7,30 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import called_by, is_watchdog
-from tests.reports.reading import FIRST, logged, plain, report_of
+from tests.reports.reading import FIRST, Boom, logged, plain, report_of
 
-
-@pytest.fixture(autouse=True)
-async def _no_timer_of_an_earlier_test() -> None:
-    """Cancel what earlier tests have left on the loop: a report tells that it could still wake the test."""
-    for handle in getattr(asyncio.get_running_loop(), "_scheduled", ()):
-        if not is_watchdog(called_by(handle)[0]):
-            handle.cancel()
-
-
-class Boom(Exception):
-    """What goes wrong in these tests."""
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncIterator[None]:
-    """End the tasks that a test has left, for the next one may run on the same loop."""
-    yield
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 
 async def await_each(futs: thp.FutureDominos, *nums: int) -> None:

@@ -14,20 +14,9 @@ from unittest import SkipTest
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import called_by, is_watchdog
-from tests.reports.reading import FIRST, logged, plain, report_of
+from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
-
-@pytest.fixture(autouse=True)
-async def _no_timer_of_an_earlier_test() -> None:
-    """Cancel what earlier tests have left on the loop: a report tells that it could still wake the test."""
-    for handle in getattr(asyncio.get_running_loop(), "_scheduled", ()):
-        if not is_watchdog(called_by(handle)[0]):
-            handle.cancel()
-
-
-class Boom(Exception):
-    """What goes wrong in these tests."""
+pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 
 class Unspeakable:
@@ -54,31 +43,6 @@ class Wordy:
 
     def __call__(self) -> None:
         """Do nothing, as a callback."""
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncIterator[None]:
-    """End the tasks that a test has left, for the next one may run on the same loop."""
-    yield
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@pytest.fixture
-async def no_debug_mode() -> AsyncIterator[None]:
-    """Turn off what makes asyncio itself show every callback, and much slower."""
-    loop = asyncio.get_running_loop()
-    before = loop.get_debug()
-    loop.set_debug(False)
-    yield
-    loop.set_debug(before)
-
-
-async def wait_for_ever() -> None:
-    """Wait for what nobody does."""
-    await asyncio.Event().wait()
 
 
 class TestWhatLeavesTheBlock:
@@ -301,10 +265,10 @@ class TestWhatIsTold:
         await child.wait()
         await thread
 
+    @pytest.mark.usefixtures("work_patience")
     @pytest.mark.proves("R2")
-    async def test_real_work_that_time_has_moved_past_is_named_as_such(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_real_work_that_time_has_moved_past_is_named_as_such(self) -> None:
         """It is what a timeout around it struck for."""
-        monkeypatch.setattr("machinery._test_helpers._real_work.PATIENCE", 0.01)
         stop = threading.Event()
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later(), asyncio.timeout(5):

@@ -19,22 +19,11 @@ import pytest
 from machinery import helpers as hp
 from machinery import test_helpers as thp
 from machinery._test_helpers import _where
+from tests.reports.reading import Boom
+
+pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 Task = asyncio.Task[Any]
-
-
-class Boom(Exception):
-    """What goes wrong in these tests."""
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncIterator[None]:
-    """End the tasks that a test has left, for the next one may run on the same loop."""
-    yield
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def shown(code: CodeType, text: str) -> str:
@@ -442,7 +431,7 @@ class TestPlaces:
         monkeypatch.chdir(tmp_path)
         far = _where.waits_at(task)
 
-        assert (near.partition(":")[0], Path(far.rpartition(".py:")[0] + ".py")) == ("test_where.py", Path(__file__))
+        assert (near.partition(":")[0], Path(far.rpartition(".py:")[0] + ".py")) == ("test_source.py", Path(__file__))
 
     @pytest.mark.proves("R13")
     @pytest.mark.skipif(os.name == "nt", reason="there a directory in use cannot be removed")

@@ -11,6 +11,7 @@ import pytest
 
 from machinery import test_helpers as thp
 
+
 def limit() -> contextlib.AbstractAsyncContextManager[object]:
     """Give the watchdog of those who have no runner for that."""
     seconds = os.environ.get("LIMIT")

@@ -106,7 +106,8 @@ def outcome() -> Iterator[Callable[[str, str], Ran]]:
             assert process.stdin is not None
             with process.stdin:
                 if runner in RUNS:
-                    json.dump({run: [args, VARIABLES.get(run, {})] for run, args in RUNS[runner].items()}, process.stdin)
+                    runs = {run: [arguments, VARIABLES.get(run, {})] for run, arguments in RUNS[runner].items()}
+                    json.dump(runs, process.stdin)
             return process
 
         processes = {runner: start(runner, "several_runs.py") for runner in RUNS}
