@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from machinery import test_helpers as thp
+from tests.by_hand import step
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
@@ -400,3 +401,26 @@ class TestRepr:
             "<domino 3 of 'row', fallen with <SilentError whose repr raised Boom>>",
             f"<domino 4 of 'row', fallen with {repr(ValueError(lines))[:77]}...>",
         ]
+
+
+class TestOutsideOfTasks:
+    """A block that a callback enters and leaves, with no task."""
+
+    @pytest.mark.proves("R1", "B6")
+    async def test_an_exception_that_a_callback_lets_out_gets_its_note(self) -> None:
+        """The report is made without a current task."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[BaseException] = loop.create_future()
+        block = thp.future_dominos(expected=1, name="row")
+
+        def enter_and_leave() -> None:
+            step(block.__aenter__())
+            error = ValueError("boom")
+            step(block.__aexit__(ValueError, error, None))
+            over.set_result(error)
+
+        loop.call_soon(enter_and_leave)
+        error = await over
+
+        assert str(error) == "boom"
+        assert report_of(error)[0].startswith("dominos 'row'")

@@ -8,12 +8,13 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from unittest import SkipTest
 
 import pytest
 
 from machinery import test_helpers as thp
+from machinery._test_helpers import _mocked_call_later
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
@@ -447,6 +448,23 @@ class TestBounds:
         assert report_of(caught.value)[1].startswith("  pending at 5.0, in 5 s: ")
         timer.cancel()
 
+    @pytest.mark.proves("R13")
+    async def test_a_report_that_fails_keeps_what_it_has_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its last line says why the rest is missing."""
+
+        def report(block: object, error: BaseException | None) -> Iterator[str]:
+            yield "the beginning"
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(_mocked_call_later, "report_virtual_time", report)
+        with pytest.raises(ValueError, match="boom") as caught:
+            async with thp.mocked_call_later():
+                raise ValueError("boom")
+
+        assert caught.value.__notes__ == [
+            "the beginning\n  (no more can be told: ZeroDivisionError was raised on the way)"
+        ]
+
 
 async def cancelled(body: Coroutine[None, None, None]) -> None:
     """Cancel a body once it waits as far as it comes."""
@@ -593,6 +611,53 @@ class TestCancelledFromOutside:
 
         assert report_of(caught.value)[0].startswith("virtual time stands at 51.0, ")
         assert report_of(caught.value)[-1] == "  task 'child' waits at HERE: await asyncio.Event().wait()"
+
+    @pytest.mark.proves("R5")
+    async def test_after_many_timeouts_a_failure_has_its_own_report(self) -> None:
+        """Each timeout was a cancellation that nobody outside saw, and not every one has a report."""
+        struck = 0
+        with pytest.raises(ZeroDivisionError) as caught:
+            async with thp.mocked_call_later():
+                for _ in range(25):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await asyncio.sleep(2)
+                    struck += 1
+                raise ZeroDivisionError
+
+        assert struck == 25
+        assert report_of(caught.value)[0].startswith("virtual time stands at 25.0, ")
+
+    @pytest.mark.proves("R5")
+    async def test_a_timeout_error_of_ones_own_is_no_cancellation(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nothing is logged for it."""
+        with pytest.raises(TimeoutError):
+            async with thp.mocked_call_later():
+                raise TimeoutError
+
+        assert caplog.records == []
+
+    @pytest.mark.proves("R5", "R13")
+    async def test_a_very_long_chain_of_timeouts_is_not_followed_to_its_end(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whether a cancellation stands there does not matter any more."""
+        error: BaseException = asyncio.CancelledError()
+        for _ in range(1000):
+            outer = TimeoutError()
+            outer.__cause__ = error
+            error = outer
+
+        with pytest.raises(TimeoutError) as caught:
+            async with thp.mocked_call_later():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await asyncio.sleep(2)
+                await asyncio.sleep(2)
+                raise error
+
+        assert report_of(caught.value)[0].startswith("virtual time stands at 3.0, ")
+        assert caplog.records == []
 
 
 class TestTimeThatGoesOn:

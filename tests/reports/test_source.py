@@ -283,6 +283,24 @@ class TestWhereATaskWaits:
         assert [_where.yields_only(task) for task in (polling, waiting)] == [True, False]
         polling.cancel()
 
+    @pytest.mark.proves("R13")
+    async def test_a_chain_of_coroutines_is_followed_only_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The place told is then one further out."""
+        monkeypatch.setattr(_where, "_DEEPEST", 2)
+
+        async def inner() -> None:
+            await asyncio.sleep(3600)
+
+        async def outer() -> None:
+            await inner()
+
+        task = asyncio.ensure_future(outer())
+        await asyncio.sleep(0)
+        told = _where.waits_at(task)
+        task.cancel()
+
+        assert told.endswith("await asyncio.sleep(3600)")
+
 
 class TestWhereAnExceptionCameFrom:
     """The innermost line that is neither asyncio's nor ours."""

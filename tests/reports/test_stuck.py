@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import _facts
+from machinery._test_helpers._seam import _facts, _selector_seam
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
 HOPELESS = "nothing can happen any more: every task waits, and nothing is left to wake one"
@@ -606,6 +606,28 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
 
         thread.join()
         assert len(calls) >= 2500
+
+    @pytest.mark.proves("R8")
+    async def test_what_a_thread_has_brought_before_it_ended_is_not_overlooked(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread may end between the look at the sockets and the look at the threads."""
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        brought = 0
+
+        def nobody_is_busy() -> Iterator[str]:
+            nonlocal brought
+            if not brought:
+                brought += 1
+                loop.call_soon_threadsafe(woken.set)
+            yield from ()
+
+        monkeypatch.setattr(_selector_seam, "threads_busy", nobody_is_busy)
+        async with thp.future_dominos(expected=0):
+            await woken.wait()
+
+        assert brought == 1
 
 
 class TestWhatDoesNotCountAsReal:

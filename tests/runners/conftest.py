@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.runners.surroundings import environment
+from tests.runners.surroundings import Outcome, environment
 
 HERE = Path(__file__).parent
 Ran = tuple[int, str]
@@ -86,7 +86,7 @@ VARIABLES = {"hang in a timeout": {"LIMIT": "0.2"}}
 
 
 @pytest.fixture(scope="session")
-def outcome() -> Iterator[Callable[[str, str], Ran]]:
+def outcome() -> Iterator[Outcome]:
     """Give the exit code and the output of a run, by the names of its runner and of the run."""
     with ExitStack() as stack:
         files = {runner: stack.enter_context(tempfile.TemporaryFile("w+")) for runner in [*RUNS, *WITHOUT_PYTEST]}

@@ -1,15 +1,21 @@
 """Whatever ends a test that hangs, the output says what hung, and where."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.reports.reading import FIRST
+from tests.runners.surroundings import Outcome
 
 CASES = Path(__file__).with_name("cases_that_fail.py")
-Outcome = Callable[[str, str], tuple[int, str]]
+
+
+def output_of(outcome: Outcome, runner: str, run: str) -> str:
+    """Return what is printed of tests that fail."""
+    code, output = outcome(runner, run)
+    assert code == 1, output
+    return output
 
 
 def lines_with(output: str, task: str, source: str) -> list[str]:
@@ -40,7 +46,7 @@ def told(output: str) -> dict[str, int]:
 @pytest.mark.proves("R5", "R14")
 def test_when_alt_pytest_asyncio_ends_it_the_report_is_in_the_log(outcome: Outcome) -> None:
     """Its exception takes the place of the cancellation, whose notes are lost."""
-    _, output = outcome("alt-pytest-asyncio", "hang")
+    output = output_of(outcome, "alt-pytest-asyncio", "hang")
 
     # The poller waits, and is also what keeps the loop busy.
     assert told(output) == {"'receiver'": 1, "'sender'": 1, "'answerer'": 1, "'poller'": 2}, output
@@ -53,7 +59,7 @@ def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on
     outcome: Outcome,
 ) -> None:
     """`asyncio.timeout` chains the cancellation to its own exception."""
-    _, output = outcome("pytest-asyncio", "hang in a timeout")
+    output = output_of(outcome, "pytest-asyncio", "hang in a timeout")
 
     shown, *logs = re.split("- Captured log call -", output)
     assert told(output) == {"'receiver'": 2, "'sender'": 2, "'answerer'": 2, "'poller'": 4}, output
@@ -65,7 +71,7 @@ def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on
 @pytest.mark.proves("R5", "R14")
 def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception(outcome: Outcome) -> None:
     """Time passes until it strikes, and what waited at that moment is told."""
-    _, output = outcome("pytest-asyncio", "timeout inside")
+    output = output_of(outcome, "pytest-asyncio", "timeout inside")
 
     assert reports(output, "'of a limit'") == 1
     assert len(lines_with(output, "'receiver'", "await asyncio.Event().wait()")) == 1, output
@@ -75,7 +81,7 @@ def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception(outc
 @pytest.mark.proves("R5", "R14")
 def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log(outcome: Outcome) -> None:
     """The runner cancels what it finds when it closes."""
-    _, output = outcome("pytest-timeout", "hang")
+    output = output_of(outcome, "pytest-timeout", "hang")
 
     assert output.count("- Captured log teardown -") == 2
     assert reports(output, "'of a client'") == 2
@@ -94,7 +100,7 @@ def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log(outcom
 )
 def test_a_hopeless_wait_needs_no_watchdog(outcome: Outcome, runner: str, run: str) -> None:
     """It is given up under every runner, with the culprit first."""
-    _, output = outcome(runner, run)
+    output = output_of(outcome, runner, run)
 
     assert reports(output, "'of a worker'") == 1
     assert "machinery.test_helpers.Stuck: " in output

@@ -8,9 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.runners import cases
+from tests.runners.surroundings import Outcome
 from tests.state import state_of
-
-Outcome = Callable[[str, str], tuple[int, str]]
 
 
 @pytest.mark.proves("P4", "T11")

@@ -16,6 +16,7 @@ import anyio.to_thread
 import pytest
 
 from machinery import test_helpers as thp
+from machinery._test_helpers import _real_work
 from tests.loops import Run, on_every_loop
 from tests.reports.reading import logged
 from tests.state import state_of
@@ -471,3 +472,53 @@ class TestAroundTheBlock:
             assert state_of(loop) == before
 
         run(body())
+
+
+class TestThreadsOfAnyio:
+    """The loop is not told of them."""
+
+    @pytest.mark.proves("T12")
+    async def test_work_that_is_overtaken_is_named_by_its_thread(
+        self, work_patience: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What it runs is not known."""
+        released = threading.Event()
+        async with thp.mocked_call_later():
+            work = asyncio.ensure_future(anyio.to_thread.run_sync(released.wait))
+            await asyncio.sleep(3600)
+            released.set()
+            await work
+
+        [warning] = logged(caplog)
+        assert "'AnyIO worker thread'" in warning
+
+    @pytest.mark.proves("T12", "T7")
+    async def test_what_a_thread_brings_at_the_last_moment_comes_before_the_clock_moves(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread may end between the look at the sockets and the look at the threads."""
+        loop = asyncio.get_running_loop()
+        near, far = socket.socketpair()
+        times: list[float] = []
+        looks = 0
+
+        def none_at_work(loop: asyncio.AbstractEventLoop) -> list[object]:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                far.send(b"x")
+            return []
+
+        def read() -> None:
+            near.recv(1)
+            times.append(time.time())
+
+        await anyio.to_thread.run_sync(int)
+        monkeypatch.setattr(_real_work, "work_in_anyio", none_at_work)
+        with near, far:
+            loop.add_reader(near, read)
+            async with thp.mocked_call_later():
+                await asyncio.sleep(5)
+            loop.remove_reader(near)
+
+        assert times == [0]
