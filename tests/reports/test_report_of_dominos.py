@@ -7,30 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import called_by, is_watchdog
-from tests.reading_reports import FIRST, logged, plain, report_of
+from tests.by_hand import step
+from tests.reports.reading import FIRST, Boom, logged, plain, report_of
 
-
-@pytest.fixture(autouse=True)
-async def _no_timer_of_an_earlier_test() -> None:
-    """Cancel what earlier tests have left on the loop: a report tells that it could still wake the test."""
-    for handle in getattr(asyncio.get_running_loop(), "_scheduled", ()):
-        if not is_watchdog(called_by(handle)[0]):
-            handle.cancel()
-
-
-class Boom(Exception):
-    """What goes wrong in these tests."""
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncIterator[None]:
-    """End the tasks that a test has left, for the next one may run on the same loop."""
-    yield
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 
 async def await_each(futs: thp.FutureDominos, *nums: int) -> None:
@@ -421,3 +401,26 @@ class TestRepr:
             "<domino 3 of 'row', fallen with <SilentError whose repr raised Boom>>",
             f"<domino 4 of 'row', fallen with {repr(ValueError(lines))[:77]}...>",
         ]
+
+
+class TestOutsideOfTasks:
+    """A block that a callback enters and leaves, with no task."""
+
+    @pytest.mark.proves("R1", "B6")
+    async def test_an_exception_that_a_callback_lets_out_gets_its_note(self) -> None:
+        """The report is made without a current task."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[BaseException] = loop.create_future()
+        block = thp.future_dominos(expected=1, name="row")
+
+        def enter_and_leave() -> None:
+            step(block.__aenter__())
+            error = ValueError("boom")
+            step(block.__aexit__(ValueError, error, None))
+            over.set_result(error)
+
+        loop.call_soon(enter_and_leave)
+        error = await over
+
+        assert str(error) == "boom"
+        assert report_of(error)[0].startswith("dominos 'row'")

@@ -2,8 +2,8 @@
 
 To run other programs than these, name their seeds::
 
-    RANDOM_PROGRAMS=17 python -m pytest tests/test_differential.py
-    RANDOM_PROGRAMS=1000:3000 python -m pytest tests/test_differential.py
+    RANDOM_PROGRAMS=17 python -m pytest tests/mocked_call_later/test_differential.py
+    RANDOM_PROGRAMS=1000:3000 python -m pytest tests/mocked_call_later/test_differential.py
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from itertools import zip_longest
 
 import pytest
 
-from tests import random_programs
-from tests.random_programs import Clock, Log
+from tests.mocked_call_later import random_programs
+from tests.mocked_call_later.random_programs import Clock, Log
 
 SIDE_BY_SIDE = 40
 CLOCKS = [

@@ -1,10 +1,20 @@
-"""What the tests of reports have in common: reading one, and patience for less than a second."""
+"""What the tests of reports share: failing, waiting, and reading what is told of that."""
 
+import asyncio
 import re
 
 import pytest
 
 FIRST = "   <- look here first"
+
+
+class Boom(Exception):
+    """What goes wrong in these tests."""
+
+
+async def wait_for_ever() -> None:
+    """Wait for what nobody does."""
+    await asyncio.Event().wait()
 
 
 def report_of(error: BaseException) -> list[str]:
@@ -16,7 +26,7 @@ def plain(text: str) -> list[str]:
     """Return the lines of a text without what differs between runs; the file and line of a test becomes `HERE`."""
     text = re.sub(r"which took \S+ s", "which took ...", text)
     text = re.sub(r"'Task-\d+'", "'Task-N'", text)
-    return re.sub(r"[^\s(]*tests[/\\]\w+\.py:\d+", "HERE", text).splitlines()
+    return re.sub(r"[^\s(]*tests[/\\](?:\w+[/\\])*\w+\.py:\d+", "HERE", text).splitlines()
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

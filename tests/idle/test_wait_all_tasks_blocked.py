@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from machinery import test_helpers as thp
+from tests.by_hand import step
 from tests.loops import Run, on_every_loop
 from tests.state import state_of
 
@@ -292,3 +293,34 @@ async def test_nothing_stays_replaced(leave: Callable[[asyncio.Task[None]], obje
     await asyncio.wait([task])
 
     assert state_of(loop) == before
+
+
+class TestOutsideOfTasks:
+    """A coroutine that somebody drives by hand."""
+
+    @pytest.mark.proves("W2")
+    async def test_what_nobody_resumes_keeps_the_loop_from_nothing(self) -> None:
+        """The loop goes idle as usual and real timers fire; whoever resumes it later finds it over."""
+        waiting = thp.wait_all_tasks_blocked()
+        waiting.send(None)
+
+        await asyncio.sleep(0.01)
+
+        assert step(waiting) is None
+
+    @pytest.mark.proves("W2", "B6")
+    def test_closing_the_loop_cancels_it(self) -> None:
+        """Resuming it afterwards raises the cancellation."""
+        loop = asyncio.new_event_loop()
+        waiting = thp.wait_all_tasks_blocked()
+
+        def wait_and_stop() -> None:
+            waiting.send(None)
+            loop.stop()
+
+        loop.call_soon(wait_and_stop)
+        loop.run_forever()
+        loop.close()
+
+        with pytest.raises(asyncio.CancelledError):
+            waiting.send(None)

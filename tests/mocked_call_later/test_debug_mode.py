@@ -4,10 +4,12 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
 from machinery import test_helpers as thp
+from machinery._test_helpers._seam import _facts
 
 
 @pytest.fixture
@@ -89,3 +91,13 @@ class TestDebugMode:
                 right.send(b"x")
                 assert await debug.sock_recv(left, 1) == b"x"
                 assert time.time() == 0
+
+    @pytest.mark.proves("B4")
+    async def test_a_handle_that_was_made_before_debug_mode_has_no_origin_to_mend(self) -> None:
+        """It stays as it is."""
+        handle = asyncio.Handle(print, (), SimpleNamespace(get_debug=lambda: False))  # type: ignore[arg-type]
+        before = repr(handle)
+
+        _facts.forget_callers(handle, 2)
+
+        assert repr(handle) == before

@@ -13,23 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machinery import test_helpers as thp
-
-
-async def all_that_can_fall() -> None:
-    """Come back when no domino falls any more: they do before even an `add` of nothing ends."""
-    async with thp.mocked_call_later() as m:
-        await m.add(0)
-
-
-def fallen(futs: thp.FutureDominos, *nums: int) -> list[bool]:
-    """Tell which of these dominos have fallen; this retrieves them all."""
-    return [futs[num].done() for num in nums]
-
-
-async def note(domino: thp.Domino, called: list[object], what: object) -> None:
-    """Add to a list what a domino tells to go on."""
-    await domino
-    called.append(what)
+from tests.dominos import all_that_can_fall, fallen, note
 
 
 def remember(called: list[object], what: object, _: object) -> None:

@@ -11,25 +11,20 @@ import pytest
 
 from machinery import test_helpers as thp
 
-REAL = 0.05
-"""How long the timers of these tests really take, in seconds."""
-
-NOISE = 0.005
-"""By how much clocks and timers of real time may differ, in seconds."""
+SOON = 0.01
+FAR = 60
+"""How long the timers of these tests really take, in seconds; none of the latter may ever fire."""
 
 
-class Stopwatch:
-    """Notes how many real seconds after its making it was stopped."""
+class RealTimers:
+    """A timer that fires soon, and one that is far off: it would fire early if virtual time counted for it."""
 
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
-        self.stopped = asyncio.Event()
-        self.seconds = 0.0
-
-    def stop(self) -> None:
-        """Note the time and wake who waits."""
-        self.seconds = time.perf_counter() - self.began
-        self.stopped.set()
+    def __init__(self, wrap: Callable[[Callable[[], None]], Callable[[], None]] = lambda callback: callback) -> None:
+        loop = asyncio.get_running_loop()
+        self.fired = asyncio.Event()
+        self.too_early: list[str] = []
+        self.soon = loop.call_later(SOON, wrap(self.fired.set))
+        self.far = loop.call_later(FAR, wrap(lambda: self.too_early.append("fired")))
 
 
 def watchdog(strike: Callable[[], None]) -> Callable[[], None]:
@@ -48,32 +43,33 @@ class TestTimersOfRealTime:
     @pytest.mark.proves("T11")
     @pytest.mark.parametrize("start_time", [-(10.0**9), 0, 1.7e9], ids=repr)
     async def test_a_timer_set_before_is_not_early_however_much_virtual_time_passes(self, start_time: float) -> None:
-        """Virtual years neither reach nor overtake it."""
-        loop = asyncio.get_running_loop()
-        watch = Stopwatch()
-        loop.call_later(REAL, watch.stop)
+        """Virtual days neither reach nor overtake it."""
+        timers = RealTimers()
         async with thp.mocked_call_later(start_time=start_time) as m:
-            rounds = 0
-            while not watch.stopped.is_set():
+            await asyncio.sleep(86400)
+            days = 1
+            while not timers.fired.is_set():
                 await asyncio.sleep(86400)
-                rounds += 1
+                days += 1
 
-            assert m.called_times == [start_time + 86400 * number for number in range(1, rounds + 1)]
-        assert watch.seconds >= REAL - NOISE
+            assert m.called_times == [start_time + 86400 * number for number in range(1, days + 1)]
+        timers.far.cancel()
+
+        assert timers.too_early == []
 
     @pytest.mark.proves("T11")
     @pytest.mark.parametrize("start_time", [-(10.0**9), 0, 1.7e9], ids=repr)
     async def test_a_timer_set_before_is_not_late_while_the_loop_is_idle(self, start_time: float) -> None:
         """The loop wakes for it, and no virtual time passes meanwhile."""
-        loop = asyncio.get_running_loop()
-        watch = Stopwatch()
-        loop.call_later(REAL, watch.stop)
-        async with thp.mocked_call_later(start_time=start_time) as m:
-            await watch.stopped.wait()
+        timers = RealTimers()
+        async with asyncio.timeout(20), thp.mocked_call_later(start_time=start_time) as m:
+            await timers.fired.wait()
 
             assert time.time() == start_time
             assert m.called_times == []
-        assert REAL - NOISE <= watch.seconds < 20
+        timers.far.cancel()
+
+        assert timers.too_early == []
 
     @pytest.mark.proves("T11")
     async def test_a_timer_set_before_keeps_its_handle(self) -> None:
@@ -106,41 +102,39 @@ class TestTimersOfRealTime:
         """It neither strikes for virtual seconds nor waits for them."""
         async with asyncio.timeout(30), thp.mocked_call_later():
             await asyncio.sleep(3600)
-        watch = Stopwatch()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(REAL), thp.mocked_call_later():
+            async with asyncio.timeout(SOON), thp.mocked_call_later() as m:
                 await asyncio.Event().wait()
-        watch.stop()
 
-        assert REAL - NOISE <= watch.seconds < 20
+        assert m.called_times == []
 
     @pytest.mark.proves("T11")
     async def test_the_watchdog_of_a_test_framework_is_real_inside_the_block(self) -> None:
         """It is not among the virtual timers, strikes in real time, and the clock does not move for it."""
-        loop = asyncio.get_running_loop()
         async with thp.mocked_call_later() as m:
-            watch = Stopwatch()
-            timer = loop.call_later(REAL, watchdog(watch.stop))
+            timers = RealTimers(watchdog)
             pending = m.pending
             await asyncio.sleep(3600)
-            struck_early = watch.stopped.is_set()
-            await watch.stopped.wait()
+            await timers.fired.wait()
 
-            assert (pending, struck_early, time.time()) == ([], False, 3600)
+            assert (pending, timers.too_early, time.time()) == ([], [], 3600)
             assert m.called_times == [3600]
-            assert isinstance(timer, asyncio.TimerHandle)
-        assert REAL - NOISE <= watch.seconds < 20
+            assert isinstance(timers.soon, asyncio.TimerHandle)
+            timers.far.cancel()
 
     @pytest.mark.proves("T11")
     async def test_a_watchdog_that_is_cancelled_does_not_strike(self) -> None:
         """A test that ends in time is not struck afterwards."""
         loop = asyncio.get_running_loop()
         async with thp.mocked_call_later():
-            watch = Stopwatch()
-            loop.call_later(0.01, watchdog(watch.stop)).cancel()
-        await asyncio.sleep(0.02)
+            timers = RealTimers(watchdog)
+            timers.soon.cancel()
+            timers.far.cancel()
+        later = asyncio.Event()
+        loop.call_later(2 * SOON, later.set)
+        await later.wait()
 
-        assert not watch.stopped.is_set()
+        assert not timers.fired.is_set()
 
     @pytest.mark.proves("T11")
     def test_a_loop_that_extends_the_scheduler_keeps_real_timers_real(self) -> None:
@@ -156,16 +150,16 @@ class TestTimersOfRealTime:
                 super()._run_once()  # type: ignore[misc]
 
         async def main() -> None:
-            loop = asyncio.get_running_loop()
-            watch = Stopwatch()
-            loop.call_later(REAL, watch.stop)
+            timers = RealTimers()
             async with thp.mocked_call_later():
-                days = 0
-                while not watch.stopped.is_set():
+                await asyncio.sleep(86400)
+                days = 1
+                while not timers.fired.is_set():
                     await asyncio.sleep(86400)
                     days += 1
                 assert time.time() == 86400 * days
-            assert watch.seconds >= REAL - NOISE
+            timers.far.cancel()
+            assert timers.too_early == []
 
         with asyncio.Runner(loop_factory=CountingLoop) as runner:
             runner.run(main())
@@ -181,14 +175,13 @@ class TestTimersOfRealTime:
                 return super().time() + 1000
 
         async def main() -> None:
-            loop = asyncio.get_running_loop()
-            watch = Stopwatch()
-            loop.call_later(REAL, watch.stop)
+            timers = RealTimers()
             async with thp.mocked_call_later():
-                inside = loop.time()
+                inside = asyncio.get_running_loop().time()
                 await asyncio.sleep(86400)
-                await watch.stopped.wait()
-            assert (inside, watch.seconds >= REAL - NOISE) == (0, True)
+                await timers.fired.wait()
+            timers.far.cancel()
+            assert (inside, timers.too_early) == (0, [])
 
         with asyncio.Runner(loop_factory=OffsetLoop) as runner:
             runner.run(main())
@@ -227,32 +220,34 @@ class TestThreads:
 
     @pytest.mark.proves("T1")
     async def test_a_loop_in_another_thread_keeps_real_time(self) -> None:
-        """Its sleeps last for real, although the wall clock there is virtual."""
-        seen: list[float] = []
+        """Its timers are real, although the wall clock there is virtual."""
+        seen: list[object] = []
 
-        async def sleep() -> None:
-            began = time.perf_counter()
-            await asyncio.sleep(REAL)
-            seen.extend([time.perf_counter() - began, time.time()])
+        async def live() -> None:
+            timers = RealTimers()
+            await timers.fired.wait()
+            await asyncio.sleep(0)
+            seen.extend([timers.too_early, time.time()])
 
         async with thp.mocked_call_later():
-            thread = threading.Thread(target=asyncio.run, args=(sleep(),))
+            thread = threading.Thread(target=asyncio.run, args=(live(),))
             thread.start()
             thread.join()
 
-        assert seen[0] >= REAL - NOISE
-        assert seen[1] == 0
+        assert seen == [[], 0]
 
     @pytest.mark.proves("T1")
     async def test_a_thread_that_waits_with_a_timeout_waits_for_real(self) -> None:
         """Queues, events and locks of threads time out after real seconds, in the thread of the loop too."""
-        watch = Stopwatch()
+        released = threading.Event()
         async with thp.mocked_call_later():
             with pytest.raises(queue.Empty):
-                await asyncio.to_thread(queue.Queue[None]().get, timeout=REAL)
-            watch.stop()
+                await asyncio.to_thread(queue.Queue[None]().get, timeout=SOON)
+            waiting = asyncio.create_task(asyncio.to_thread(released.wait, FAR))
+            asyncio.get_running_loop().call_later(0, released.set)
 
-        assert REAL - NOISE <= watch.seconds < 20
+            assert await waiting
+            assert time.time() == 0
 
     @pytest.mark.proves("T1", "T15")
     def test_another_loop_of_the_thread_goes_on_while_the_loop_of_the_block_is_stopped(self) -> None:

@@ -6,17 +6,8 @@ import contextlib
 import pytest
 
 from machinery import test_helpers as thp
-
-
-class Unusual(BaseException):
-    """What few expect."""
-
-
-async def fall(futs: thp.FutureDominos, *nums: int) -> None:
-    """Let these dominos fall, one after the other."""
-    futs.begin()
-    for num in nums:
-        await futs[num]
+from tests.by_hand import step
+from tests.dominos import Unusual, fall
 
 
 class TestWhatIsMissing:
@@ -309,3 +300,40 @@ class TestLeftBehind:
 
         with pytest.raises(StopIteration):
             block.__aexit__(None, None, None).send(None)
+
+    @pytest.mark.proves("B6", "D8")
+    def test_closing_the_loop_puts_everything_back(self) -> None:
+        """Also when `wait_all_tasks_blocked` was waiting on it."""
+        loop = asyncio.new_event_loop()
+        selector = loop._selector  # type: ignore[attr-defined]
+        before = set(vars(loop)), set(vars(selector))
+        block, waiting = thp.future_dominos(expected=1), thp.wait_all_tasks_blocked()
+
+        def open_both_and_stop() -> None:
+            step(block.__aenter__())
+            waiting.send(None)
+            loop.stop()
+
+        loop.call_soon(open_both_and_stop)
+        loop.run_forever()
+        loop.close()
+
+        assert (set(vars(loop)), set(vars(selector))) == before
+        waiting.close()
+
+    @pytest.mark.proves("D8")
+    def test_dominos_can_be_left_when_their_loop_has_been_closed(self) -> None:
+        """The exception of the body is not masked, though waiters can no longer be woken."""
+        loop = asyncio.new_event_loop()
+        block = thp.future_dominos(expected=1)
+
+        def open_it_and_stop() -> None:
+            futs = step(block.__aenter__())
+            futs[1].add_done_callback(print)  # type: ignore[index]
+            loop.stop()
+
+        loop.call_soon(open_it_and_stop)
+        loop.run_forever()
+        type(loop).close(loop)
+
+        assert step(block.__aexit__(ValueError, ValueError("of the body"), None)) is False

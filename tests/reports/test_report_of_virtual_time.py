@@ -8,26 +8,16 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from unittest import SkipTest
 
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import called_by, is_watchdog
-from tests.reading_reports import FIRST, logged, plain, report_of
+from machinery._test_helpers import _mocked_call_later
+from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
-
-@pytest.fixture(autouse=True)
-async def _no_timer_of_an_earlier_test() -> None:
-    """Cancel what earlier tests have left on the loop: a report tells that it could still wake the test."""
-    for handle in getattr(asyncio.get_running_loop(), "_scheduled", ()):
-        if not is_watchdog(called_by(handle)[0]):
-            handle.cancel()
-
-
-class Boom(Exception):
-    """What goes wrong in these tests."""
+pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 
 class Unspeakable:
@@ -54,31 +44,6 @@ class Wordy:
 
     def __call__(self) -> None:
         """Do nothing, as a callback."""
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncIterator[None]:
-    """End the tasks that a test has left, for the next one may run on the same loop."""
-    yield
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@pytest.fixture
-async def no_debug_mode() -> AsyncIterator[None]:
-    """Turn off what makes asyncio itself show every callback, and much slower."""
-    loop = asyncio.get_running_loop()
-    before = loop.get_debug()
-    loop.set_debug(False)
-    yield
-    loop.set_debug(before)
-
-
-async def wait_for_ever() -> None:
-    """Wait for what nobody does."""
-    await asyncio.Event().wait()
 
 
 class TestWhatLeavesTheBlock:
@@ -301,10 +266,10 @@ class TestWhatIsTold:
         await child.wait()
         await thread
 
+    @pytest.mark.usefixtures("work_patience")
     @pytest.mark.proves("R2")
-    async def test_real_work_that_time_has_moved_past_is_named_as_such(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_real_work_that_time_has_moved_past_is_named_as_such(self) -> None:
         """It is what a timeout around it struck for."""
-        monkeypatch.setattr("machinery._test_helpers._real_work.PATIENCE", 0.01)
         stop = threading.Event()
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later(), asyncio.timeout(5):
@@ -483,6 +448,23 @@ class TestBounds:
         assert report_of(caught.value)[1].startswith("  pending at 5.0, in 5 s: ")
         timer.cancel()
 
+    @pytest.mark.proves("R13")
+    async def test_a_report_that_fails_keeps_what_it_has_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its last line says why the rest is missing."""
+
+        def report(block: object, error: BaseException | None) -> Iterator[str]:
+            yield "the beginning"
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(_mocked_call_later, "report_virtual_time", report)
+        with pytest.raises(ValueError, match="boom") as caught:
+            async with thp.mocked_call_later():
+                raise ValueError("boom")
+
+        assert caught.value.__notes__ == [
+            "the beginning\n  (no more can be told: ZeroDivisionError was raised on the way)"
+        ]
+
 
 async def cancelled(body: Coroutine[None, None, None]) -> None:
     """Cancel a body once it waits as far as it comes."""
@@ -629,6 +611,53 @@ class TestCancelledFromOutside:
 
         assert report_of(caught.value)[0].startswith("virtual time stands at 51.0, ")
         assert report_of(caught.value)[-1] == "  task 'child' waits at HERE: await asyncio.Event().wait()"
+
+    @pytest.mark.proves("R5")
+    async def test_after_many_timeouts_a_failure_has_its_own_report(self) -> None:
+        """Each timeout was a cancellation that nobody outside saw, and not every one has a report."""
+        struck = 0
+        with pytest.raises(ZeroDivisionError) as caught:
+            async with thp.mocked_call_later():
+                for _ in range(25):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await asyncio.sleep(2)
+                    struck += 1
+                raise ZeroDivisionError
+
+        assert struck == 25
+        assert report_of(caught.value)[0].startswith("virtual time stands at 25.0, ")
+
+    @pytest.mark.proves("R5")
+    async def test_a_timeout_error_of_ones_own_is_no_cancellation(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nothing is logged for it."""
+        with pytest.raises(TimeoutError):
+            async with thp.mocked_call_later():
+                raise TimeoutError
+
+        assert caplog.records == []
+
+    @pytest.mark.proves("R5", "R13")
+    async def test_a_very_long_chain_of_timeouts_is_not_followed_to_its_end(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whether a cancellation stands there does not matter any more."""
+        error: BaseException = asyncio.CancelledError()
+        for _ in range(1000):
+            outer = TimeoutError()
+            outer.__cause__ = error
+            error = outer
+
+        with pytest.raises(TimeoutError) as caught:
+            async with thp.mocked_call_later():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await asyncio.sleep(2)
+                await asyncio.sleep(2)
+                raise error
+
+        assert report_of(caught.value)[0].startswith("virtual time stands at 3.0, ")
+        assert caplog.records == []
 
 
 class TestTimeThatGoesOn:

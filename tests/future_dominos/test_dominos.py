@@ -239,6 +239,18 @@ class TestAwaiting:
 
             assert called == [1, 2, 3]
 
+    @pytest.mark.proves("D2")
+    async def test_a_coroutine_function_is_no_done_callback(self) -> None:
+        """It would never be awaited."""
+
+        async def forgotten(domino: object) -> None:
+            pytest.fail("this cannot be reached")
+
+        async with thp.future_dominos(expected=1) as futs:
+            with pytest.raises(TypeError, match=r"^a done-callback must be a plain function, got the coroutine .*"):
+                futs[1].add_done_callback(forgotten)  # type: ignore[arg-type]
+            futs[1].set_result(None)
+
 
 class TestBeginningAndFinishing:
     """The two events of a row."""

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 import pytest
 
 from machinery import test_helpers as thp
+from tests.by_hand import step
+from tests.loops import Run, on_every_loop
 from tests.state import FUNCTIONS, state_of
 
 
@@ -234,6 +236,35 @@ class TestHoweverTheBlockIsLeft:
             await asyncio.sleep(0)
 
         assert state_of(loop) == before
+
+    @on_every_loop
+    @pytest.mark.proves("B6", "T1")
+    def test_a_block_can_be_entered_and_left_by_a_callback(self, run: Run) -> None:
+        """Time is virtual in between, and the callback that leaves may be one that the virtual clock called."""
+        times: list[float] = []
+
+        async def body() -> None:
+            loop = asyncio.get_running_loop()
+            real = time.time
+            over = asyncio.Event()
+            block = thp.mocked_call_later()
+
+            def enter() -> None:
+                step(block.__aenter__())
+                loop.call_later(3600, leave)
+
+            def leave() -> None:
+                times.append(time.time())
+                step(block.__aexit__(None, None, None))
+                over.set()
+
+            loop.call_soon(enter)
+            await over.wait()
+            assert time.time is real
+
+        run(body())
+
+        assert times == [3600]
 
 
 class TestOtherPatches:

@@ -19,22 +19,11 @@ import pytest
 from machinery import helpers as hp
 from machinery import test_helpers as thp
 from machinery._test_helpers import _where
+from tests.reports.reading import Boom
+
+pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 Task = asyncio.Task[Any]
-
-
-class Boom(Exception):
-    """What goes wrong in these tests."""
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncIterator[None]:
-    """End the tasks that a test has left, for the next one may run on the same loop."""
-    yield
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def shown(code: CodeType, text: str) -> str:
@@ -294,6 +283,24 @@ class TestWhereATaskWaits:
         assert [_where.yields_only(task) for task in (polling, waiting)] == [True, False]
         polling.cancel()
 
+    @pytest.mark.proves("R13")
+    async def test_a_chain_of_coroutines_is_followed_only_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The place told is then one further out."""
+        monkeypatch.setattr(_where, "_DEEPEST", 2)
+
+        async def inner() -> None:
+            await asyncio.sleep(3600)
+
+        async def outer() -> None:
+            await inner()
+
+        task = asyncio.ensure_future(outer())
+        await asyncio.sleep(0)
+        told = _where.waits_at(task)
+        task.cancel()
+
+        assert told.endswith("await asyncio.sleep(3600)")
+
 
 class TestWhereAnExceptionCameFrom:
     """The innermost line that is neither asyncio's nor ours."""
@@ -442,7 +449,7 @@ class TestPlaces:
         monkeypatch.chdir(tmp_path)
         far = _where.waits_at(task)
 
-        assert (near.partition(":")[0], Path(far.rpartition(".py:")[0] + ".py")) == ("test_where.py", Path(__file__))
+        assert (near.partition(":")[0], Path(far.rpartition(".py:")[0] + ".py")) == ("test_source.py", Path(__file__))
 
     @pytest.mark.proves("R13")
     @pytest.mark.skipif(os.name == "nt", reason="there a directory in use cannot be removed")
