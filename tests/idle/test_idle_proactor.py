@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import _selector_seam
+from machinery._test_helpers import _idle_selector
 from tests.state import state_of
 
 
@@ -221,10 +221,10 @@ class TestResting:
 
             def close(self) -> None: ...
 
-        monkeypatch.setattr(_selector_seam, "real_monotonic", lambda: now)
+        monkeypatch.setattr(_idle_selector, "monotonic", lambda: now)
         loop, selector, patient = asyncio.new_event_loop(), Selector(), Patient()
         try:
-            seam = _selector_seam.SelectorSeam(loop, selector)
+            seam = _idle_selector.SelectorHook(loop, selector)
             seam.enter(patient)
             assert selector.select() == ["event"]
             assert selector.select() == []

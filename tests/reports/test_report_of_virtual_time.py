@@ -599,7 +599,7 @@ class TestCancelledFromOutside:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A watchdog strikes long after the last timeout."""
-        monkeypatch.setattr("machinery._test_helpers._owner._KEPT_EVERY", -1)
+        monkeypatch.setattr("machinery._test_helpers._task_watch._KEEP_EVERY", -1)
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later():
                 for _ in range(50):

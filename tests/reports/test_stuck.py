@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import _facts, _selector_seam
+from machinery._test_helpers import _wakeups
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
 HOPELESS = "nothing can happen any more: every task waits, and nothing is left to wake one"
@@ -61,7 +61,7 @@ def after(seconds: float, act: Callable[[], object]) -> asyncio.TimerHandle:
 def _alone() -> None:
     """Let the threads of earlier tests come to their end: what they could wake is not certain."""
     ends = time.monotonic() + 10
-    while list(_facts.threads_busy()) and time.monotonic() < ends:
+    while list(_wakeups._busy_threads()) and time.monotonic() < ends:
         time.sleep(0.01)
 
 
@@ -125,7 +125,7 @@ class TestNothingCanHappenAnyMore:
     @pytest.mark.proves("R6")
     async def test_it_comes_only_after_a_while_of_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Patience begins anew with whatever happens, as here through a timer of a test framework."""
-        monkeypatch.setattr("machinery._test_helpers._owner.PATIENCE", 0.06)
+        monkeypatch.setattr("machinery._test_helpers._task_watch.STUCK_AFTER", 0.06)
         happened = []
         for number in range(3):
             after(0.04 * number, lambda: happened.append("something"))
@@ -623,7 +623,7 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
                 loop.call_soon_threadsafe(woken.set)
             yield from ()
 
-        monkeypatch.setattr(_selector_seam, "threads_busy", nobody_is_busy)
+        monkeypatch.setattr(_wakeups, "_busy_threads", nobody_is_busy)
         async with thp.future_dominos(expected=0):
             await woken.wait()
 

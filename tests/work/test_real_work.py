@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _real_work
+from machinery._test_helpers import _work
 from tests.loops import Run, on_every_loop
 from tests.reports.reading import logged
 from tests.state import state_of
