@@ -1,6 +1,7 @@
 """Runs the cases of this folder under every runner of async tests.
 
-There is one process for each runner, and all of them run beside each other: most of the time they wait for watchdogs.
+All runs of a runner share one process, since starting pytest takes longer than most of them. The processes run beside
+each other and beside other tests, since they mostly wait for watchdogs.
 """
 
 import json
@@ -8,8 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -85,44 +84,72 @@ WITHOUT_PYTEST = {
 VARIABLES = {"hang in a timeout": {"LIMIT": "0.2"}}
 
 
-@pytest.fixture(scope="session")
-def outcome() -> Iterator[Outcome]:
-    """Give the exit code and the output of a run, by the names of its runner and of the run."""
-    with ExitStack() as stack:
-        files = {runner: stack.enter_context(tempfile.TemporaryFile("w+")) for runner in [*RUNS, *WITHOUT_PYTEST]}
+class Processes:
+    """All runs, each runner in a process of its own."""
 
-        def start(runner: str, *module: str) -> "subprocess.Popen[str]":
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._folder = Path()
+
+    def start(self, folder: Path) -> None:
+        """Start them, with what they print in files of this folder."""
+        self._folder = folder
+        for runner, runs in RUNS.items():
+            stdin = json.dumps({run: [arguments, VARIABLES.get(run, {})] for run, arguments in runs.items()})
+            self._start(runner, ["several_runs.py"], stdin)
+        for runner, module in WITHOUT_PYTEST.items():
+            self._start(runner, module, "")
+
+    def _start(self, runner: str, module: list[str], stdin: str) -> None:
+        paths = [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
+        with (self._folder / runner).open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
                 [sys.executable, "-W", "error", *module],
                 cwd=HERE,
-                env=environment(PYTHONPATH=os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])),
+                env=environment(PYTHONPATH=os.pathsep.join(paths), PYTHONIOENCODING="utf-8"),
                 stdin=subprocess.PIPE,
-                stdout=files[runner],
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            assert process.stdin is not None
-            with process.stdin:
-                if runner in RUNS:
-                    runs = {run: [arguments, VARIABLES.get(run, {})] for run, arguments in RUNS[runner].items()}
-                    json.dump(runs, process.stdin)
-            return process
+        self._processes[runner] = process
+        assert process.stdin is not None
+        with process.stdin:
+            process.stdin.write(stdin)
 
-        processes = {runner: start(runner, "several_runs.py") for runner in RUNS}
-        processes |= {runner: start(runner, *module) for runner, module in WITHOUT_PYTEST.items()}
+    def outcome(self, runner: str, run: str) -> Ran:
+        """Return how a run ended and what it printed, as soon as that is known."""
+        code = self._processes[runner].wait(timeout=60)
+        output = (self._folder / runner).read_text(encoding="utf-8")
+        if runner in WITHOUT_PYTEST:
+            return code, output
+        assert code == 0, output
+        # At its end asyncio may still tell of tasks that have failed.
+        [results] = [line for line in output.splitlines() if line.startswith('{"')]
+        code, output = json.loads(results)[run]
+        return code, output
 
-        def find(runner: str, run: str) -> Ran:
-            code = processes[runner].wait(timeout=60)
-            files[runner].seek(0)
-            output = files[runner].read()
-            if runner in WITHOUT_PYTEST:
-                return code, output
-            assert code == 0, output
-            # At its end asyncio may still tell of tasks that have failed.
-            [results] = [line for line in output.splitlines() if line.startswith('{"')]
-            ran: dict[str, Ran] = json.loads(results)
-            return ran[run]
+    def end(self) -> None:
+        """End those that still run."""
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
 
-        yield find
+
+PROCESSES = Processes()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the processes before the first test, so that their waiting overlaps with other tests."""
+    wanted = any("outcome" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        folder = tempfile.TemporaryDirectory()
+        session.config.add_cleanup(folder.cleanup)
+        session.config.add_cleanup(PROCESSES.end)
+        PROCESSES.start(Path(folder.name))
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    """Give what finds out how a run ended."""
+    return PROCESSES.outcome
