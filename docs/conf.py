@@ -14,7 +14,7 @@ author = copyright = "machinery contributors"
 version = release = PROJECT["version"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
-exclude_patterns = ["_build", "_inventory"]
+exclude_patterns = ["_build", "_inventory", "releasing.md"]
 html_theme = "furo"
 html_title = f"machinery {release}"
 
