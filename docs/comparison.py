@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime
 import os
+import re
 import subprocess
 import sys
 import time
@@ -47,17 +48,15 @@ class Kit:
 
     too_late = asyncio.TimeoutError  # another class than the built-in one before Python 3.11
 
+    sleep = staticmethod(lambda seconds: asyncio.sleep(seconds))  # looked up now: one of the tools replaces it
+    loop_time = staticmethod(lambda: asyncio.get_running_loop().time())
+    forever = staticmethod(lambda: asyncio.get_running_loop().create_future())
+    in_thread = staticmethod(partial(asyncio.to_thread, time.sleep, WORK))
+    together = staticmethod(lambda *bodies: asyncio.gather(*(body() for body in bodies)))
+    within = staticmethod(lambda seconds, body: asyncio.wait_for(body(), seconds))
+
     def __init__(self, advance=None, by_hand=False, clock=None):
         self.advance, self.by_hand, self.now = advance, by_hand, clock or self.loop_time
-
-    def loop_time(self):
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds):
-        await asyncio.sleep(seconds)  # looked up now: one of the tools replaces it
-
-    async def together(self, *bodies):
-        await asyncio.gather(*(body() for body in bodies))
 
     async def during(self, seconds, body, *, to_the_end=True):
         """Run a body that takes so many virtual seconds, and move them by hand where they do not pass by themselves."""
@@ -69,17 +68,8 @@ class Kit:
         await self.advance(seconds)
         return await task if to_the_end else task.cancel()
 
-    async def within(self, seconds, body):
-        await asyncio.wait_for(body(), seconds)
-
-    async def in_thread(self):
-        await asyncio.to_thread(time.sleep, WORK)
-
     async def in_process(self):
         await (await asyncio.create_subprocess_exec(*CHILD)).wait()
-
-    async def forever(self):
-        await asyncio.get_running_loop().create_future()
 
     async def ask(self, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -182,12 +172,14 @@ TOOLS = SUBJECTS | {
 BY_HAND = ("aiofastforward", ASYNCTEST, "freezegun", "time-machine")
 
 
-def run_with(tool, body, loop=None, **options):
-    """Run a body under a tool."""
+def run_with(tool, body, loop=None, in_real_time=False, **options):
+    """Run a body under a tool, or only on the kind of loop that the tool is for."""
     subject = TOOLS[tool]
     if tool == TRIO:
         import trio.testing
 
+        if in_real_time:
+            return trio.run(body, TrioKit())
         clock = trio.testing.MockClock(**{"autojump_threshold": 0, **options})
 
         async def advance(seconds):
@@ -205,21 +197,15 @@ def run_with(tool, body, loop=None, **options):
         (case := Case("test")).debug()
         return case.result
 
+    if in_real_time:
+        return asyncio.run(body(Kit()))
+
     async def main():
         async with subject.enter(**({} if subject.enter is plain else options)) as advance:
             return await body(Kit(advance, tool in BY_HAND, subject.clock))
 
     new_loop = loop or partial(subject.new_loop, **(options if subject.enter is plain else {}))
     return run(Subject(new_loop=new_loop), main())
-
-
-def in_real_time(tool, body):
-    """Run a body in real time, on the loop that a tool is for."""
-    if tool != TRIO:
-        return asyncio.run(body(Kit()))
-    import trio
-
-    return trio.run(body, TrioKit())
 
 
 def real_time():
@@ -286,27 +272,16 @@ async def timeout(kit):
     return abs(kit.now() - began - 3600) < 0.2
 
 
-async def wake_in_order(tasks, kit):
-    woken = []
+async def naps(tasks, seconds, check, kit):
+    woken, began = [], kit.now()
 
     async def one(num):
-        for seconds in tasks[num]:
-            await kit.sleep(seconds)
+        for nap in tasks[num]:
+            await kit.sleep(nap)
         woken.append(num)
 
-    await kit.during(2, lambda: kit.together(*(partial(one, num) for num in range(len(tasks)))))
-    return woken == sorted(woken)
-
-
-async def exact(kit):
-    began = kit.now()
-
-    async def many():
-        for _ in range(1000):
-            await kit.sleep(0.1)
-
-    await kit.during(100, many)
-    return kit.now() - began == 100
+    await kit.during(seconds, lambda: kit.together(*(partial(one, num) for num in range(len(tasks)))))
+    return check(woken, kit.now() - began)
 
 
 async def long_sleeps(kit):
@@ -344,10 +319,9 @@ async def polling(kit):
 
     async def poll():
         began = real_time()
-        while not woken:
-            if real_time() - began > WORK:
-                raise Enough
+        while not woken and real_time() - began < WORK:
             await kit.sleep(0)
+        assert woken
 
     await kit.during(1, lambda: kit.together(wait, poll))
     return True
@@ -398,39 +372,34 @@ def on_uvloop(tool):
     return TOOLS[tool].enter is not plain and bool(sleeps(tool, loop=uvloop.new_event_loop))
 
 
-def in_order(tasks, tool):
+def steps(body, tool):
     taken = []
-
-    async def take(numbers, turn):
-        for num in numbers:
-            await turn(num, taken.append)
-
-    count = max(map(max, tasks))
-    end = ended_by(
-        lambda: in_real_time(tool, lambda kit: kit.in_order(count, *(partial(take, task) for task in tasks)))
-    )
+    end = ended_by(lambda: run_with(tool, lambda kit: body(kit, taken.append), in_real_time=True))
     return end or taken == sorted(taken)
 
 
-def one_gives_up(tool):
-    taken = []
+async def take(tasks, kit, call):
+    async def one(numbers, turn):
+        for num in numbers:
+            await turn(num, call)
 
-    async def body(kit):
-        async def impatient(turn):
-            with contextlib.suppress(kit.too_late):
-                await kit.within(WORK, lambda: turn(2, taken.append))
-                return
-            await turn(1, taken.append)
+    await kit.in_order(max(map(max, tasks)), *(partial(one, numbers) for numbers in tasks))
 
-        await kit.in_order(3, impatient, lambda turn: turn(3, taken.append))
 
-    return ended_by(lambda: in_real_time(tool, body)) or taken == sorted(taken)
+async def one_gives_up(kit, call):
+    async def impatient(turn):
+        with contextlib.suppress(kit.too_late):
+            await kit.within(WORK, lambda: turn(2, call))
+            return
+        await turn(1, call)
+
+    await kit.in_order(3, impatient, lambda turn: turn(3, call))
 
 
 def many_steps(tool):
     started = [cpu_time()]
     for count in (100, 1000):
-        in_order([range(1, count + 1, 2), range(2, count + 1, 2)], tool)
+        steps(partial(take, [range(1, count + 1, 2), range(2, count + 1, 2)]), tool)
         started.append(cpu_time())
     return (started[1] - started[0]) * 30 + 0.3 > started[2] - started[1]
 
@@ -443,9 +412,9 @@ INSIDE = {
     "`monotonic`": partial(moves, lambda _: time.monotonic()),
     "`datetime`": partial(moves, lambda _: datetime.datetime.now().timestamp()),
     "timeouts strike on time": timeout,
-    "equal deadlines keep order": partial(wake_in_order, [(1,)] * 100),
-    "follow-up work comes first": partial(wake_in_order, [(1, 0, 0, 0, 0, 0), (2,)]),
-    "1,000 times 0.1 s are 100 s": exact,
+    "equal deadlines keep order": partial(naps, [(1,)] * 100, 1, lambda woken, _: woken == sorted(woken)),
+    "follow-up work comes first": partial(naps, [(1, 0, 0, 0, 0, 0), (2,)], 2, lambda woken, _: woken == [0, 1]),
+    "1,000 times 0.1 s are 100 s": partial(naps, [(0.1,) * 1000], 100, lambda _, passed: passed == 100),
     "30 days cost as an hour": long_sleeps,
     "a thread at work": partial(in_time, lambda kit: kit.in_thread()),
     "a process at work": partial(in_time, lambda kit: kit.in_process()),
@@ -453,19 +422,16 @@ INSIDE = {
     "a server elsewhere": partial(in_time, ask_elsewhere),
     "goes on while a task polls": polling,
 }
-"""Questions that are asked while the tool is in charge."""
+"""What is asked while the tool is in charge."""
 QUESTIONS = {
-    title: partial(lambda body, tool, **options: run_with(tool, body, **options), INSIDE[title]) for title in INSIDE
-}
-QUESTIONS |= {
     "sleeps": sleeps,
     "a test that waits for ever": hang,
     "puts all back": puts_back,
     "nests": nests,
     "uvloop": on_uvloop,
-    "three tasks by turns": partial(in_order, [(2, 5, 8), (3, 6, 9), (1, 4, 7)]),
-    "one gives up waiting": one_gives_up,
-    "nobody takes a step": partial(in_order, [(1,), (3,)]),
+    "three tasks by turns": partial(steps, partial(take, [(2, 5, 8), (3, 6, 9), (1, 4, 7)])),
+    "one gives up waiting": partial(steps, one_gives_up),
+    "nobody takes a step": partial(steps, partial(take, [(1,), (3,)])),
     "1,000 cost as ten times 100": many_steps,
 }
 MAY_HANG = ("a test that waits for ever", "nobody takes a step")
@@ -517,44 +483,44 @@ def version_of(tool, version):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def renewed(page, pythons):
-    """Return the page with the answers of these tools. A dash stays: there a question makes no sense."""
-    pool, titles, lines = ThreadPoolExecutor(4), [], []
+def renewed(page, pythons, pool):
+    """Return the lines of the page with the answers of these tools. A dash stays: there a question makes no sense."""
+
+    def cell(tool, title, shown):
+        versions = pythons[tool]
+        if shown == "-" or (versions == ["this"] and title == "Python"):
+            return shown
+        return ask(tool, versions[0], title) if title != "Python" else " to ".join(sorted({versions[0], versions[-1]}))
+
+    titles, lines = [], []
     for line in page.splitlines():
         first, *cells = [cell.strip() for cell in line.split("|")[1:-1]] or [""]
         tool = first.partition(" ")[0].strip("*")
         titles = cells if cells and not first else titles
-        if tool in pythons and len(titles) == len(cells):
-            versions = pythons[tool]
-            known = {"Python": " to ".join(sorted({versions[0], versions[-1]})) if versions[0] != "this" else cells[-1]}
-            known |= {title: "-" for title, cell in zip(titles, cells, strict=True) if cell == "-"}
-            answers = [
-                pool.submit(known.get, t, "") if t in known else pool.submit(ask, tool, versions[0], t) for t in titles
-            ]
-            lines.append((first, answers))
-        elif line.startswith("Measured on ") and len(pythons) > 1:
-            peers = ", ".join(version_of(tool, versions[0]) for tool, versions in pythons.items() if tool != OURS)
-            lines.append((f"Measured on {datetime.date.today()} with `python -m docs.comparison`: {peers}.", None))
-        else:
-            lines.append((line, None))
-    for first, answers in lines:
-        yield first if answers is None else f"| {' | '.join([first, *(answer.result() for answer in answers)])} |"
+        known = tool in pythons and len(cells) == len(titles)
+        lines.append((first, pool.map(cell, [tool] * len(cells), titles, cells)) if known else (line, None))
+    return [f"| {' | '.join([first, *cells])} |" if cells else first for first, cells in lines]
 
 
 def main():
     page = PAGE.read_text(encoding="utf-8")
     if len(sys.argv) > 2:
         tool, title, *options = sys.argv[1:]
-        answer = QUESTIONS[title](tool, **(OPTIONS[tool][title] if options else {}))
+        wishes = OPTIONS[tool][title] if options else {}
+        ask_inside = partial(run_with, body=INSIDE.get(title))
+        answer = QUESTIONS.get(title, ask_inside)(tool, **wishes)
         print({True: "yes", False: "no"}.get(answer, answer))
-    elif sys.argv[1:] == ["--check"]:
-        pairs = zip(page.splitlines(), renewed(page, {OURS: ["this"]}), strict=True)
-        sys.exit("\n".join(f"shown: {old}\nfound: {new}" for old, new in pairs if old != new) or 0)
-    else:
-        with ThreadPoolExecutor(4) as pool:
-            names = [name for name in TOOLS if name not in ("ours", "floor") and f"\n| {name}" in page.replace("*", "")]
-            pythons = dict(zip(names, pool.map(runs_on, names), strict=True))
-        PAGE.write_text("\n".join(renewed(page, pythons)) + "\n", encoding="utf-8")
+        return
+    with ThreadPoolExecutor(4) as pool:
+        if sys.argv[1:] == ["--check"]:
+            pairs = zip(page.splitlines(), renewed(page, {OURS: ["this"]}, pool), strict=True)
+            sys.exit("\n".join(f"shown: {old}\nfound: {new}" for old, new in pairs if old != new) or 0)
+        names = [name for name in TOOLS if f"\n| {name}" in page.replace("*", "")]
+        pythons = dict(zip(names, pool.map(runs_on, names), strict=True))
+        text = "\n".join([*renewed(page, pythons, pool), ""])
+        peers = ", ".join(version_of(name, pythons[name][0]) for name in names if name != OURS)
+        measured = f"Measured on {datetime.date.today()} with `python -m docs.comparison`: {peers}."
+        PAGE.write_text(re.sub(r"^Measured on .*$", measured, text, flags=re.MULTILINE), encoding="utf-8")
 
 
 if __name__ == "__main__":
