@@ -61,7 +61,7 @@ class Clock:
 
     def tick_of(self, moment: Moment) -> float:
         """Return the first tick at which a deadline is due."""
-        return -(-moment // self._subticks) if isfinite(moment) else moment
+        return -(-moment // self._subticks) if type(moment) is int else moment
 
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
@@ -85,7 +85,7 @@ class Clock:
 
     def deadline(self, moment: Moment, when: float) -> float:
         """Return the time of a moment in seconds without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
-        if not isfinite(moment):
+        if type(moment) is not int:
             return when
         ticks, rest = divmod(moment, self._subticks)
         return shortest_decimal(when) if rest else (self._start + ticks * self._step) / self._scale
@@ -108,7 +108,8 @@ class Clock:
                 raise ValueError("a delay or time must be a number of seconds, got nan")
             return ticks, False
         if delay <= 0:
-            return round(ticks * self._subticks), not ticks
+            subticks = ticks * self._subticks
+            return round(subticks) if isfinite(subticks) else subticks, not ticks
         whole = round(ticks)
         # By rounding alone, a float can be this far from a whole number of ticks.
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
@@ -118,9 +119,9 @@ class Clock:
             return max(round(ticks * self._subticks), 1), False
         subticks = whole * self._subticks
         # A sum with noise of its own hardly ever comes again.
-        if len(self._subticks_cache) < _MOST_CACHED and delay < _EXACT_FLOAT:
-            if whole * self._step / self._scale == delay and type(delay) in (float, int):
-                self._subticks_cache[delay] = subticks
+        is_exact = delay < _EXACT_FLOAT and whole * self._step / self._scale == delay
+        if is_exact and len(self._subticks_cache) < _MOST_CACHED and type(delay) in (float, int):
+            self._subticks_cache[delay] = subticks
         return subticks, True
 
 

@@ -38,8 +38,8 @@ class Listener(Protocol):
         """Act, or say when to ask again.
 
         :param idle_seconds: for how many real seconds the loop has been idle.
-        :return: 0 if something was done, so that the loop looks again for something to run; infinity if there is nothing
-            to do until something happens on the loop; else after how many real seconds to ask again.
+        :return: 0 if something was done, so that the loop looks again for something to run; infinity if there is
+            nothing to do until something happens on the loop; else after how many real seconds to ask again.
         """
         ...
 

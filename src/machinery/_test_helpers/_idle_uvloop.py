@@ -22,9 +22,10 @@ _QUIET_ITERATIONS = 2
 class UvloopHook(IdleHook):
     """Keeps a probe among the callbacks of uvloop, which has no selector.
 
-    The loop is idle when two iterations in a row have made nothing ready and no socket has anything to read. The sockets
-    have to be asked, since protocols can talk to each other without making anything ready; two iterations are needed,
-    since what arrives in one is often read in the next. While the loop can only wait, the probe runs every 10 ms.
+    The loop is idle when two iterations in a row have made nothing ready and no socket has anything to read. The
+    sockets have to be asked, since protocols can talk to each other without making anything ready; two iterations are
+    needed, since what arrives in one is often read in the next. While the loop can only wait, the probe runs every
+    10 ms.
     """
 
     def __init__(self, loop: AbstractEventLoop) -> None:

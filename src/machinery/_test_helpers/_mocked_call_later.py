@@ -66,9 +66,9 @@ def mocked_call_later(
 ) -> AbstractAsyncContextManager[MockedCallLater]:
     """Run a block of asyncio code in virtual time, so that waiting for hours takes no real time.
 
-    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock. It jumps to the next deadline
-    whenever all tasks wait, and ``add`` moves it by hand. An exception that leaves the block gets a note with the pending
-    timers and with the line at which each task waits.
+    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock. It jumps to the next
+    deadline whenever all tasks wait, and ``add`` moves it by hand. An exception that leaves the block gets a note with
+    the pending timers and with the line at which each task waits.
 
     .. code-block:: python
 

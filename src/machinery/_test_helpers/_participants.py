@@ -27,6 +27,13 @@ class Participants:
             task.add_done_callback(self._note_ended)
         self._latest[key] = num
 
+    def close(self) -> None:
+        """Let go of tasks that are still running."""
+        for key in self._latest:
+            task = key()
+            if task is not None:
+                task.remove_done_callback(self._note_ended)
+
     def _note_ended(self, task: AnyTask) -> None:
         # Asking a task for its exception would mark it as retrieved.
         failure = failure_of(task)

@@ -90,6 +90,7 @@ class Row:
 
     def _close(self) -> None:
         self.is_closed = True
+        self.participants.close()
         if not self.loop.is_closed():
             if self._next <= self.expected:
                 for domino in self.dominos.values():

@@ -123,7 +123,7 @@ def _coroutine_of(task: "Task[Any]") -> str | None:
     """Return the name of a task's outermost coroutine that is the user's: test runners wrap theirs around it."""
     codes = [frame.f_code for frame in frames_of(task)]
     names = (_short(code.co_qualname) for code in codes if not _is_hidden(code) and not _is_library(code.co_filename))
-    coroutine = task.get_coro()
+    coroutine: object = task.get_coro()
     return next(names, None if coroutine is None else name_of(coroutine))
 
 

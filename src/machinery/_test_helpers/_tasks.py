@@ -13,7 +13,7 @@ _SWEEP_SLACK = 100
 
 
 class Tasks:
-    """Remembers the tasks that a loop starts, without keeping them alive, and what asyncio said of forgotten failures."""
+    """Remembers the tasks that a loop starts, without keeping them alive, and the failures that asyncio reported."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._create_task: Callable[..., Task[Any]] = loop.create_task
@@ -55,7 +55,7 @@ class Tasks:
         self._call_exception_handler(context)
 
     def failed(self) -> tuple[list[FailedTask], int]:
-        """Return the first tasks that failed, those before others whose exception nobody has read, and how many there are."""
+        """Return the first tasks that failed, and how many there are; those whose exception nobody has read come first."""
         failed = [task for task in self.started() if failure_of(task) is not None]
         failed.sort(key=is_retrieved)
         described = [self._failed(task, failure_of(task), retrieved=is_retrieved(task)) for task in failed[:MAX_LISTED]]

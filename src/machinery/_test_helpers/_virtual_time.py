@@ -156,7 +156,7 @@ class VirtualTime:
         timers = self.timers
         first = moment
         while first == moment:
-            # One at a time: after an exception such as KeyboardInterrupt, which ends the loop, the others are still there.
+            # One at a time: after an exception that ends the loop, as KeyboardInterrupt does, the others are still there.
             self._call(timers.pop())
             first = timers.first()[0]
 
@@ -181,12 +181,10 @@ class VirtualTime:
 
         :param end: the number of the first timer that was set too late for this.
         """
-        timers = self.timers
-        _, number, timer = timers.first()
-        self._count_round(timer)
-        while timer is not None and timer.immediate and number < end:
-            self._call(timers.pop())
-            _, number, timer = timers.first()
+        self._count_round(self.timers.first()[2])
+        for timer in self.timers.immediate(end):
+            if self.timers.take(timer):
+                self._call(timer)
 
     def _count_round(self, timer: Timer | None) -> None:
         """End the block if timers of one instant follow each other without end and nothing else happens."""
@@ -201,8 +199,8 @@ class VirtualTime:
         ):
             what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
             self._block.give_up(
-                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set for this"
-                f" very instant, the latest for {what}"
+                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set for"
+                f" this very instant, the latest for {what}"
             )
 
     def pending(self) -> list[float]:

@@ -8,7 +8,7 @@ from logging import getLogger
 from math import inf
 from sys import _getframe
 from threading import Thread, get_ident
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from machinery._test_helpers._asyncio_internals import keeps_functions_here
@@ -68,7 +68,7 @@ class Piece:
 class WorkElsewhere:
     """The pieces of work that a loop has under way elsewhere, and for how long they hold what moves on that loop."""
 
-    _of_hook: WeakKeyDictionary[IdleHook, "WorkElsewhere"] = WeakKeyDictionary()
+    _of_hook: ClassVar[WeakKeyDictionary[IdleHook, "WorkElsewhere"]] = WeakKeyDictionary()
 
     def __init__(self, hook: IdleHook) -> None:
         self.under_way: dict[Hashable, Piece] = {}
@@ -201,7 +201,7 @@ class WorkElsewhere:
         return handle
 
     def _is_free(self, piece: Piece) -> bool:
-        """Return whether a piece holds nothing: begun where too much was, or done by a thread that waits for this loop."""
+        """Return whether a piece holds nothing: begun where too much was, or its thread waits for this loop."""
         if piece.place is not None and piece.place in self._ignored:
             return True
         return piece.thread in self._calling_threads and waits_for_a_loop(piece.thread)
@@ -226,7 +226,8 @@ class WorkElsewhere:
             self._limits[piece.kind] = REPEATED_LIMIT if limit is None else limit / 2
         if new:
             logger.warning(
-                "not waiting any longer for %s, under way for %s real seconds (autojump_threshold sets how long to wait)",
+                "not waiting any longer for %s, under way for %s real seconds"
+                " (autojump_threshold sets how long to wait)",
                 ", ".join(piece.what() + _begun_at(piece.place) for piece in list(new.values())[:MAX_LISTED]),
                 HOLD_LIMIT,
             )
@@ -236,8 +237,8 @@ class WorkElsewhere:
         places = [place for place, count in self._begun_since_move.items() if count > 1 or most == 1]
         self._ignored.update(places)
         logger.warning(
-            "nothing has moved for %s real seconds, since work keeps beginning at %s: work that begins there is not waited"
-            " for any more",
+            "nothing has moved for %s real seconds, since work keeps beginning at %s: work that begins there is not"
+            " waited for any more",
             STANDSTILL_LIMIT,
             ", ".join(location(place) for place in places[:MAX_LISTED]) or "an unknown place",
         )
