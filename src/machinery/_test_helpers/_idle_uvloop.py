@@ -1,5 +1,6 @@
 """The idle hook for uvloop."""
 
+import select
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -10,10 +11,8 @@ from machinery._test_helpers._asyncio_internals import uvloop_backend
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._real_time import monotonic
 
-try:
-    from select import POLLIN, poll
-except ImportError:
-    poll = None  # type: ignore[assignment]
+# Windows has none.
+_poll: Any = getattr(select, "poll", None)
 
 _SLOW_POLL = 0.01
 _QUIET_ITERATIONS = 2
@@ -137,8 +136,8 @@ class UvloopHook(IdleHook):
 def _poll_of(loop: AbstractEventLoop) -> Callable[[], object]:
     """Return what tells whether any socket of the loop has something to read or room to write."""
     backend = uvloop_backend(loop)
-    if backend is None or poll is None:
+    if backend is None or _poll is None:
         return bool
-    sockets = poll()
-    sockets.register(backend, POLLIN)
+    sockets = _poll()
+    sockets.register(backend, select.POLLIN)
     return partial(sockets.poll, 0)

@@ -55,7 +55,7 @@ class Tasks:
         self._call_exception_handler(context)
 
     def failed(self) -> tuple[list[FailedTask], int]:
-        """Return the first tasks that failed, and how many there are; those whose exception nobody has read come first."""
+        """Return the first tasks that failed, and how many did; those whose exception nobody has read come first."""
         failed = [task for task in self.started() if failure_of(task) is not None]
         failed.sort(key=is_retrieved)
         described = [self._failed(task, failure_of(task), retrieved=is_retrieved(task)) for task in failed[:MAX_LISTED]]

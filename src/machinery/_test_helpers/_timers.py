@@ -137,6 +137,7 @@ class TimerQueue:
             return immediate
         return heap
 
+
 _NOTHING: tuple[Moment, int, None] = (NEVER, 0, None)
 
 

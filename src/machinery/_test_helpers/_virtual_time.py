@@ -156,7 +156,7 @@ class VirtualTime:
         timers = self.timers
         first = moment
         while first == moment:
-            # One at a time: after an exception that ends the loop, as KeyboardInterrupt does, the others are still there.
+            # One at a time: after an exception that ends the loop, like KeyboardInterrupt, the others are still there.
             self._call(timers.pop())
             first = timers.first()[0]
 
@@ -199,8 +199,8 @@ class VirtualTime:
         ):
             what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
             self._block.give_up(
-                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set for"
-                f" this very instant, the latest for {what}"
+                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set"
+                f" for this very instant, the latest for {what}"
             )
 
     def pending(self) -> list[float]:
