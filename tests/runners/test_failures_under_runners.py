@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.runners.surroundings import Outcome
 
 CASES = Path(__file__).with_name("cases_that_fail.py")
