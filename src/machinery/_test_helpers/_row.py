@@ -118,7 +118,7 @@ class Row:
         is_over = state is NextDomino.ALL_HAVE_FALLEN
         if self.finished.is_set_already() if is_over else state is not NextDomino.READY:
             return inf
-        wait = self._work.wait_for_dominos(idle_seconds)
+        wait = self._work.wait_for_dominos(self, idle_seconds)
         if wait > 0:
             return wait
         if is_over:

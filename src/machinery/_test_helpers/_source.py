@@ -59,7 +59,7 @@ def set_at(origin: Origin | None) -> str | None:
 def place_of_caller(frame: FrameType | None) -> Place | None:
     """Return the innermost place, from a frame outwards, that is the user's own."""
     for _ in range(_MOST_FRAMES):
-        if frame is None:
+        if frame is None or _is_run_by_loop(frame.f_code):
             break
         if not _is_hidden(frame.f_code) and not _is_library(frame.f_code.co_filename):
             return frame.f_code, frame.f_lineno
@@ -208,13 +208,18 @@ def _library_folders() -> tuple[str, ...]:
 
 @cache
 def _is_library(path: str) -> bool:
-    return path.startswith(_library_folders()) or any(folder in path for folder in _SITE_PACKAGES)
+    return path.startswith((*_library_folders(), "<frozen ")) or any(folder in path for folder in _SITE_PACKAGES)
 
 
 def _inside_library(path: str) -> str:
     for folder in _SITE_PACKAGES:
         path = path.rpartition(folder)[2]
     return next((path.removeprefix(folder) for folder in _library_folders() if path.startswith(folder)), path)
+
+
+def _is_run_by_loop(code: CodeType) -> bool:
+    """Return whether a frame is asyncio's own that runs callbacks, so that those outside of it are not to blame."""
+    return code.co_name in {"_run", "run", "run_forever", "run_until_complete"} and code.co_filename.startswith(_ASYNCIO)
 
 
 def _is_hidden(code: CodeType) -> bool:

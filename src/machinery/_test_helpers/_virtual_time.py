@@ -143,7 +143,7 @@ class VirtualTime:
         """Return for how many more real seconds the clock may not move, 0 or less for none."""
         if self._threshold is not None:
             return self._threshold - idle_seconds if by_itself else 0
-        return self._work.wait() if self._work.may_hold else 0
+        return self._work.wait(self) if self._work.may_hold else 0
 
     def _move_to(self, tick: float) -> None:
         self.clock.move_to(tick)

@@ -86,6 +86,7 @@ class WorkElsewhere:
         self._begun_since_move: dict[Place, int] = {}
         self._ignored: set[Place] = set()
         self._calling_threads: set[int] = set()
+        self._children: list[SubprocessTransport] = []
         self._run_in_executor: Callable[..., Any] = self._loop.run_in_executor
         self._call_soon_threadsafe: Callable[..., Any] = self._loop.call_soon_threadsafe
         self._attributes: dict[str, object] = {
@@ -122,14 +123,14 @@ class WorkElsewhere:
         """Whether :meth:`wait` can be anything but 0."""
         return bool(self.under_way) or anyio_is_loaded()
 
-    def wait_for_dominos(self, idle_seconds: float) -> float:
+    def wait_for_dominos(self, row: object, idle_seconds: float) -> float:
         """Return for how many more real seconds no domino may fall; 0 or less means that one falls now."""
         threshold = next(reversed(self.thresholds.values()), None)
         if threshold is not None and threshold < inf:
             return threshold - idle_seconds
-        return self.wait() if self.may_hold else 0
+        return self.wait(row) if self.may_hold else 0
 
-    def wait(self) -> float:
+    def wait(self, mover: object) -> float:
         """Return for how many more real seconds nothing may move; 0 or less means that the caller moves now."""
         self._look_around()
         now = self._hook.total_idle_seconds
@@ -143,7 +144,7 @@ class WorkElsewhere:
                 # Nobody tells when a thread that has called into this loop begins to wait for it.
                 return min(wait, _POLL) if self._calling_threads else wait
             holding = self._ignore_what_keeps_beginning(holding)
-        self._note_over_limit([piece for piece in holding if not piece.is_over_limit])
+        self._note_over_limit(mover, [piece for piece in holding if not piece.is_over_limit])
         wait = self._second_chance([piece for piece in holding if piece.chances > 0], now)
         if wait <= 0 and self._hook.has_events():
             # What a thread has brought since the loop looked comes first.
@@ -217,18 +218,19 @@ class WorkElsewhere:
                 piece.chances -= 1
         return wait
 
-    def _note_over_limit(self, pieces: list[Piece]) -> None:
-        new = {piece.kind: piece for piece in pieces if piece.kind not in self._warned}
-        self._warned.update(new)
+    def _note_over_limit(self, mover: object, pieces: list[Piece]) -> None:
+        new = [piece for piece in pieces if piece.kind not in self._warned]
+        self._warned.update(piece.kind for piece in new)
         for piece in pieces:
             piece.is_over_limit = True
             limit = self._limits.get(piece.kind)
             self._limits[piece.kind] = REPEATED_LIMIT if limit is None else limit / 2
         if new:
             logger.warning(
-                "not waiting any longer for %s, under way for %s real seconds"
+                "%r goes on without waiting for %s, under way for %s real seconds"
                 " (autojump_threshold sets how long to wait)",
-                ", ".join(piece.what() + _begun_at(piece.place) for piece in list(new.values())[:MAX_LISTED]),
+                mover,
+                ", ".join(piece.what() + _begun_at(piece.place) for piece in new[:MAX_LISTED]),
                 HOLD_LIMIT,
             )
 
@@ -265,15 +267,17 @@ class WorkElsewhere:
             command = safe_getattr(transport.get_extra_info("subprocess"), "args")
             what = f"process {transport.get_pid()}" + ("" if command is None else f", {brief(command)}")
             self.begin(transport, Piece(("process", brief(command)), lambda: what, place_of_caller(_getframe(1))))
+            self._children.append(transport)
             return transport, protocol
 
         return run
 
     def _look_around(self) -> None:
         """Forget the children that have ended, and find anyio's busy threads, of which nobody tells."""
-        for key in list(self.under_way):
-            if isinstance(key, SubprocessTransport) and key.get_returncode() is not None:
-                self.end(key)
+        for child in self._children[:]:
+            if child.get_returncode() is not None:
+                self._children.remove(child)
+                self.end(child)
         if anyio_is_loaded():
             threads = busy_anyio_threads(self._loop)
             for key in [key for key in self.under_way if isinstance(key, Thread) and key not in threads]:
