@@ -19,7 +19,7 @@ from machinery import test_helpers as thp
 from machinery._test_helpers import _wakeups
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
-HOPELESS = "nothing can happen any more: every task waits, and nothing is left to wake one"
+HOPELESS = "deadlock: every task is waiting and nothing is left to wake one"
 Block = Callable[[], AbstractAsyncContextManager[object]]
 
 pytestmark = pytest.mark.usefixtures("quiet_loop", "deadlock_patience")
@@ -84,7 +84,7 @@ class TestNothingCanHappenAnyMore:
 
         assert isinstance(caught.value, AssertionError)
         assert str(caught.value) == HOPELESS
-        assert report_of(caught.value)[-1] == "  the block's own task waits at HERE: await asyncio.Event().wait()"
+        assert report_of(caught.value)[-1] == "  the task of this block waits at HERE: await asyncio.Event().wait()"
 
     @pytest.mark.proves("R6")
     async def test_its_name_is_that_of_the_public_module(self) -> None:
@@ -101,7 +101,7 @@ class TestNothingCanHappenAnyMore:
                 tasks.create_task(wait_for_ever(), name="two")
 
         assert report_of(caught.value)[-3:] == [
-            "  the block's own task waits at HERE: async with block(), asyncio.TaskGroup() as tasks:",
+            "  the task of this block waits at HERE: async with block(), asyncio.TaskGroup() as tasks:",
             "  task 'one' waits at HERE: await asyncio.Event().wait()",
             "  task 'two' waits at HERE: await asyncio.Event().wait()",
         ]
@@ -142,8 +142,8 @@ class TestNothingCanHappenAnyMore:
                 await asyncio.sleep(5)
 
         assert report_of(caught.value)[1:3] == [
-            f"  it moves only through add(), since autojump_threshold is infinite{FIRST}",
-            "  pending at 5.0, in 5 s: the block's own task waits at HERE: await asyncio.sleep(5)",
+            f"  {FIRST}only add() moves this clock, since autojump_threshold is infinite",
+            "  pending at 5.0, in 5 s: the task of this block waits at HERE: await asyncio.sleep(5)",
         ]
 
     @pytest.mark.proves("R6")
@@ -154,8 +154,9 @@ class TestNothingCanHappenAnyMore:
                 await futs[1]
 
         assert report_of(caught.value) == [
-            f"dominos: none of 1 have fallen; begin() has not been called{FIRST}",
-            "  1 <- the block's own task at HERE: await futs[1]",
+            "dominos: fallen none of 1",
+            f"  {FIRST}begin() has not been called",
+            "  domino 1 <- the task of this block at HERE: await futs[1]",
         ]
 
     @pytest.mark.proves("R6")
@@ -174,8 +175,8 @@ class TestNothingCanHappenAnyMore:
         report = report_of(caught.value)
         assert left == [caught.value]
         assert [line for line in report if not line.startswith("  ")] == [
-            "dominos 'inner': none of 0 have fallen; none is left",
-            "virtual time 'outer' stands at 0.0, 0 s after it began, which took ...; it moves in steps of 0.1 s",
+            "dominos 'inner': fallen none of 0",
+            "virtual time 'outer' is at 0.0, 0 s after its start (... real time; precision 0.1 s)",
         ]
         assert report.count("  task 'child' waits at HERE: await asyncio.Event().wait()") == 2
 
@@ -219,7 +220,7 @@ class TestABodyThatKeepsTheCancellation:
                     raise Boom from None
 
         assert report_of(caught.value)[0] == HOPELESS
-        assert report_of(caught.value)[-1] == "  the block's own task waits at HERE: await asyncio.Event().wait()"
+        assert report_of(caught.value)[-1] == "  the task of this block waits at HERE: await asyncio.Event().wait()"
 
     @pytest.mark.proves("R9")
     @either
@@ -345,7 +346,7 @@ class TestTimeThatStandsStill:
             "time stands still at 8.0: 1,000 times in a row a callback has set the next one with no delay,"
             " last again, set at HERE: calls.append(loop.call_later(delay, again))"
         ]
-        assert report_of(caught.value)[0].startswith("virtual time stands at 8.0, 1 s after it began, ")
+        assert report_of(caught.value)[0].startswith("virtual time is at 8.0, 1 s after its start ")
         assert 1000 <= len(calls) <= 1010
 
     @pytest.mark.proves("R7")
@@ -574,7 +575,7 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
         timer.cancel()
 
         assert [line for line in plain(logged(caplog)[0]) if "woken" in line] == [
-            "  could still be woken by a real timer that calls Event.set",
+            "  could still be woken by a timer in real time that calls Event.set",
             "  could still be woken by thread 'poller'",
         ]
 

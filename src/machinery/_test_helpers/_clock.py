@@ -20,7 +20,7 @@ class Clock:
 
     __slots__ = ("_scale", "_start", "_step", "_subticks", "_subticks_cache", "now", "precision", "tick")
 
-    def __init__(self, *, start_time: float, precision: float) -> None:
+    def __init__(self, *, start_time: object, precision: object) -> None:
         start = finite("start_time", start_time)
         self.precision = finite("precision", precision)
         if self.precision <= 0:
@@ -66,12 +66,14 @@ class Clock:
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        subticks = self._subticks_cache.get(delay)
+        cached = self._subticks_cache.get(delay)
         # Equal keys need not be of the same type: a Decimal is refused, whether or not its float is cached.
-        if subticks is None or type(delay) not in (float, int):
+        if cached is None or type(delay) not in (float, int):
             subticks, whole = self._count(delay)
             if not whole:
                 return self.tick * self._subticks + subticks, self.now + delay
+        else:
+            subticks = cached
         moment = self.tick * self._subticks + subticks
         try:
             return moment, (self._start + moment // self._subticks * self._step) / self._scale
@@ -84,7 +86,7 @@ class Clock:
         return self.tick * self._subticks + self._count(when - self.now)[0], when
 
     def deadline(self, moment: Moment, when: float) -> float:
-        """Return the time of a moment in seconds without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
+        """Return the time of a moment without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
         if type(moment) is not int:
             return when
         ticks, rest = divmod(moment, self._subticks)

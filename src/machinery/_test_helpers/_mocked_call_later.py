@@ -126,8 +126,7 @@ def _made(
     if ctx is not None and not hasattr(ctx, "loop"):
         raise TypeError(f"ctx must have a loop, got {ctx!r}")
     loop = running_loop(None if ctx is None else ctx.loop)
-    start = seconds_since_1970(start_time)
-    clock = Clock(start_time=start, precision=precision)  # type: ignore[arg-type]  # checked there
+    clock = Clock(start_time=seconds_since_1970(start_time), precision=precision)
     if autojump_threshold is not None:
         autojump_threshold = not_negative("autojump_threshold", autojump_threshold)
     time = VirtualTime(loop, clock, name, autojump_threshold, datetime=datetime)

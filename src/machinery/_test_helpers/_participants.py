@@ -46,6 +46,10 @@ class Participants:
         if failure is not None or len(self._ended) < MAX_LISTED:
             self._ended.append((ref(task), task_name(task), outcome, failure is not None))
 
+    def failed_names(self) -> set[str]:
+        """Return the names of those that failed."""
+        return {name for _, name, _, failed in self._ended if failed}
+
     def ended(self, has_fallen: Callable[[int], bool]) -> list[tuple[str, bool]]:
         """Say how those tasks have ended, failures first, and which have failed."""
         lines = []

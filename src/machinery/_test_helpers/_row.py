@@ -159,7 +159,15 @@ class Row:
                 ended=self.participants.ended(lambda num: self.dominos[num].done()),
                 waits=error is None or error is self._check_failure or isinstance(error, CancelledError),
                 work=self._work.running(),
-                tasks=tasks_snapshot(self.hook, self._tasks, own, error, unfinished=unfinished, listed=listed),
+                tasks=tasks_snapshot(
+                    self.hook,
+                    self._tasks,
+                    own,
+                    error,
+                    unfinished=unfinished,
+                    listed=listed,
+                    failed_elsewhere=self.participants.failed_names(),
+                ),
             )
         )
 

@@ -219,7 +219,8 @@ def _inside_library(path: str) -> str:
 
 def _is_run_by_loop(code: CodeType) -> bool:
     """Return whether a frame is asyncio's own that runs callbacks, so that those outside of it are not to blame."""
-    return code.co_name in {"_run", "run", "run_forever", "run_until_complete"} and code.co_filename.startswith(_ASYNCIO)
+    names = {"_run", "run", "run_forever", "run_until_complete"}
+    return code.co_name in names and code.co_filename.startswith(_ASYNCIO)
 
 
 def _is_hidden(code: CodeType) -> bool:

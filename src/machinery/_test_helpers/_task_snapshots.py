@@ -1,7 +1,7 @@
 """What the tasks of a loop are doing, read off for a report."""
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, all_tasks
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import (
@@ -34,14 +34,16 @@ def tasks_snapshot(
     *,
     unfinished: Iterable[AnyTask],
     listed: Iterable[AnyTask] = (),
+    failed_elsewhere: Container[str] = (),
 ) -> TasksSnapshot:
     """Describe the tasks of a loop, but for those that the report lists elsewhere.
 
     :param own: the task of the block.
+    :param failed_elsewhere: the names of tasks whose failures the report lists elsewhere.
     :param error: what is leaving the block, if anything is.
     """
     unfinished = list(unfinished)
-    failed, failed_count = tasks.failed()
+    failed, failed_count = tasks.failed(failed_elsewhere)
     elsewhere = set(listed)
     others = [task for task in unfinished if task is not own and task not in elsewhere]
     own_line = None
