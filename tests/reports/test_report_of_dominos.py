@@ -59,7 +59,7 @@ class TestWhichHaveFallenAndWhy:
 
         assert report_of(caught.value) == [
             "dominos: fallen 1 of 3",
-            "  NEXTLINE",
+            "  domino 1 has fallen, but nothing has awaited it",
             "  domino 2 <- task 'second' at HERE: await futs[num]",
         ]
 
@@ -338,7 +338,7 @@ class TestAWatchdog:
         assert plain(message)[:5] == [
             "cancelled from outside the block",
             "dominos: fallen 1 of 3",
-            f"  {FIRST}domino 2 has not been asked for: nothing has used futs[2] yet",
+            "  domino 2 has not been asked for: nothing has used futs[2] yet",
             "  domino 3 <- task 'child' at HERE: await futs[num]",
             "  the task of this block waits at HERE: async with asyncio.TaskGroup() as tasks:",
         ]
