@@ -530,7 +530,7 @@ class TestCancelledFromOutside:
         await cancelled(body())
 
         report = plain(logged(caplog)[0])
-        assert report[3:6] == [
+        assert report[4:7] == [
             "  the task of this block waits at HERE: await asyncio.gather(wait_for_ever(), wait_for_ever())",
             "  task 'Task-N' (wait_for_ever) waits at HERE: await asyncio.Event().wait()",
             "  task 'Task-N' (wait_for_ever) waits at HERE: await asyncio.Event().wait()",
