@@ -211,7 +211,9 @@ class TestWhoWaits:
                 raise Boom
 
         report = report_of(caught.value)
-        assert report[2:12] == [f"  domino {num} <- task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)]
+        assert report[2:12] == [
+            f"  domino {num} <- task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)
+        ]
         assert report[12] == "  and 90 more wait for dominos"
 
     @pytest.mark.proves("R4", "R13")

@@ -461,9 +461,7 @@ class TestBounds:
             async with thp.mocked_call_later():
                 raise ValueError("boom")
 
-        assert caught.value.__notes__ == [
-            "the beginning\n  (the rest of this report failed with ZeroDivisionError)"
-        ]
+        assert caught.value.__notes__ == ["the beginning\n  (the rest of this report failed with ZeroDivisionError)"]
 
 
 async def cancelled(body: Coroutine[None, None, None]) -> None:

@@ -171,10 +171,10 @@ def _made(loop: AbstractEventLoop | None, expected: object, log: Logger | None, 
     if expected < 0:
         raise ValueError(f"expected must be 0 or more, got {expected!r}")
     row = Row(running_loop(loop), expected, logger if log is None else log, name)
-    return row, _HeldDominos(row)
+    return row, HeldDominos(row)
 
 
-class _HeldDominos:
+class HeldDominos:
     """What the user holds."""
 
     __slots__ = ("_finished", "_row", "_started")

@@ -130,10 +130,10 @@ def _made(
     if autojump_threshold is not None:
         autojump_threshold = not_negative("autojump_threshold", autojump_threshold)
     time = VirtualTime(loop, clock, name, autojump_threshold, datetime=datetime)
-    return time, _HeldTime(time)
+    return time, HeldTime(time)
 
 
-class _HeldTime:
+class HeldTime:
     """What the user holds."""
 
     __slots__ = ("_time",)

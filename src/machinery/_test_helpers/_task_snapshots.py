@@ -93,11 +93,12 @@ def _busy(hook: IdleHook, unfinished: list[AnyTask], own: AnyTask | None) -> tup
     if not hook.is_busy:
         return None, []
     polling = [task for task in unfinished if only_yields(task)]
-    running = {*hook.busy_tasks, *ready_tasks(hook.loop)}
-    busy = _at([task for task in unfinished if task in running and task not in polling], own)
-    return _at(polling, own), busy if polling or busy else [
-        name_of(callback) for callback in ready_callbacks(hook.loop)
-    ]
+    if polling:
+        return _at(polling, own), []
+    # Tasks that are about to run because they were cancelled just now keep nothing busy.
+    running = {task for task in (*hook.busy_tasks, *ready_tasks(hook.loop)) if not task.cancelling()}
+    busy = _at([task for task in unfinished if task in running], own)
+    return [], busy or [name_of(callback) for callback in ready_callbacks(hook.loop)]
 
 
 def _at(tasks: Iterable[AnyTask], own: AnyTask | None) -> list[str]:

@@ -227,9 +227,9 @@ class WorkElsewhere:
             self._limits[piece.kind] = REPEATED_LIMIT if limit is None else limit / 2
         if new:
             logger.warning(
-                "%r goes on without waiting for %s, under way for %s real seconds"
+                "%s goes on without waiting for %s, under way for %s real seconds"
                 " (autojump_threshold sets how long to wait)",
-                mover,
+                repr(mover),
                 ", ".join(piece.what() + _begun_at(piece.place) for piece in new[:MAX_LISTED]),
                 HOLD_LIMIT,
             )
