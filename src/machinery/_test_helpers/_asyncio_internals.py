@@ -221,11 +221,6 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
     return task if isinstance(task, Task) else None
 
 
-def is_plain_sleep(callback: object) -> bool:
-    """Return whether a timer's callback ends an ``asyncio.sleep``, and not a timeout."""
-    return getattr(callback, "__name__", None) == "_set_result_unless_cancelled"
-
-
 def is_sleep_zero(code: CodeType) -> bool:
     """Return whether a coroutine is the one behind ``asyncio.sleep(0)``."""
     return code.co_name == "__sleep0"

@@ -84,8 +84,6 @@ class IdleHook(abc.ABC):
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
         """Asked in each iteration, while no task runs."""
-        self.event_watchers: list[Callable[[Any], None]] = []
-        """Called with the events that a selector has reported."""
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
