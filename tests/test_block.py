@@ -125,7 +125,7 @@ async def test_an_aware_datetime_is_a_start_time() -> None:
 
 @pytest.mark.proves("T14")
 async def test_dates_belong_to_one_thread_at_a_time() -> None:
-    """A second thread that asks for them is refused."""
+    """A second thread that asks for them is refused, and does not move them without asking."""
     refused: list[BaseException] = []
 
     async def other() -> None:
@@ -134,6 +134,8 @@ async def test_dates_belong_to_one_thread_at_a_time() -> None:
                 pass
         except RuntimeError as error:
             refused.append(error)
+        async with thp.mocked_call_later():
+            await asyncio.sleep(3600)
 
     async with thp.mocked_call_later(datetime=True, start_time=5):
         thread = threading.Thread(target=asyncio.run, args=(other(),))
