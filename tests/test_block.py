@@ -178,7 +178,7 @@ async def test_a_task_that_failed_in_its_eager_start_is_named_by_its_coroutine()
     failed = loop.create_task(explode())
     await asyncio.wait([failed])
 
-    def create_task(coro: Any, **kwargs: Any) -> asyncio.Task[None]:
+    def create_task(coro: Any, **kwargs: Any) -> Any:
         coro.close()
         return failed
 

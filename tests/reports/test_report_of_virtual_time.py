@@ -665,7 +665,6 @@ class TestTimeThatGoesOn:
     @pytest.mark.usefixtures("no_debug_mode")
     async def test_a_loop_that_repeats_itself_for_ever_is_pointed_at(self, caplog: pytest.LogCaptureFixture) -> None:
         """The clock has moved far, and something sets the next timer each time."""
-
         enough = asyncio.Event()
 
         async def retry() -> None:
