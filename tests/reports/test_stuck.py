@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import queue
 import signal
 import socket
 import sys
@@ -10,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -560,26 +558,6 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
         writer.close()
         await writer.wait_closed()
         theirs.close()
-
-    @pytest.mark.proves("R8")
-    @either
-    @pytest.mark.parametrize("at", ["queue", "hand"])
-    async def test_work_that_a_thread_of_a_pool_has_yet_to_begin_counts(
-        self, block: Block, at: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A machine that is busy may be slow to let it: this pretends to see it there."""
-
-        def look(work_queue: queue.SimpleQueue[object], work_item: object) -> FrameType:
-            return sys._getframe()
-
-        waiting = queue.SimpleQueue[object]()
-        if at == "queue":
-            waiting.put("work")
-        frame = look(waiting, "work" if at == "hand" else None)
-        monkeypatch.setattr(sys, "_current_frames", lambda: {-1: frame})
-        monkeypatch.setattr("concurrent.futures.thread._worker", look)
-
-        await self.waits_until_it_is_woken(block)
 
     @pytest.mark.proves("R5", "R8")
     async def test_what_could_still_wake_it_is_told_when_a_watchdog_ends_it(
