@@ -89,6 +89,8 @@ async def test_many_forgotten_failures_are_counted(caplog: pytest.LogCaptureFixt
         raise ValueError("forgotten")
 
     async def body() -> None:
+        # What other tests have forgotten.
+        gc.collect()
         async with thp.mocked_call_later():
             for _ in range(13):
                 asyncio.get_running_loop().create_task(fail())
