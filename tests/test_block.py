@@ -13,6 +13,7 @@ import pytest
 from machinery import test_helpers as thp
 from machinery._test_helpers import _asyncio_internals, _known_tools, _real_time, _task_watch
 from machinery._test_helpers._clock import NEVER, Clock, shortest_decimal
+from tests.loops import Run, on_every_loop
 from tests.reports.reading import report_of
 from tests.state import state_of
 
@@ -30,20 +31,25 @@ async def test_a_block_is_entered_once() -> None:
 
 
 @pytest.mark.proves("B6", "T18")
-async def test_a_hook_that_cannot_be_installed_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever step of entering fails, the ones before are undone."""
-    loop: Any = asyncio.get_running_loop()
-    before = state_of(loop)
-    for name in ("_idle.Patches", "_work.WorkElsewhere.opened", "_time_module.show", "_block.DeadlockDetector"):
-        module, _, attribute = name.partition(".")
-        target = f"machinery._test_helpers.{module}.{attribute}"
+@on_every_loop
+@pytest.mark.parametrize(
+    "step",
+    ["_idle.Patches.add", "_work.WorkElsewhere.opened", "_time_module.show", "_block.DeadlockDetector"],
+)
+def test_a_step_of_entering_that_fails_leaves_nothing(run: Run, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps before it are undone, and its error is the one that is seen."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        before = state_of(loop)
         with monkeypatch.context() as patch:
-            target = f"{target}.add" if attribute == "Patches" else target
-            patch.setattr(target, lambda *args, **kwargs: 1 / 0)
+            patch.setattr(f"machinery._test_helpers.{step}", lambda *args, **kwargs: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 async with thp.mocked_call_later():
                     pytest.fail("entered")
         assert state_of(loop) == before
+
+    run(main())
 
 
 @pytest.mark.proves("B3")

@@ -139,3 +139,24 @@ def test_what_run_in_executor_returns_is_passed_on() -> None:
             assert await work == 1
 
     asyncio.run(main())
+
+
+@pytest.mark.proves("T12")
+def test_short_pieces_of_work_at_different_times_do_not_add_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit for one instant begins again when the clock has moved, though no work is under way by then."""
+    monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 0.5)
+    # With anyio loaded, every move is looked at.
+    monkeypatch.setattr(_work, "anyio_is_loaded", lambda: False)
+
+    async def main() -> None:
+        async with thp.mocked_call_later():
+            for _ in range(10):
+                await asyncio.to_thread(threading.Event().wait, 0.1)
+                await asyncio.sleep(1)
+            assert time.time() == 10
+
+    asyncio.run(main())
+
+    assert caplog.records == []

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._source import drop_hidden, drop_hidden_start
-from machinery._test_helpers._task_watch import DeadlockDetector, Stuck, TaskWatch
+from machinery._test_helpers._task_watch import DeadlockDetector, TaskWatch
 
 T = TypeVar("T")
 
@@ -111,6 +111,3 @@ class Block(Generic[T]):
             except BaseException as failure:
                 block.watch.leaving(failure)
                 raise
-
-
-__all__ = ["Block", "Content", "OpenBlock", "Stuck"]

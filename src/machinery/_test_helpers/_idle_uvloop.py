@@ -35,7 +35,7 @@ class UvloopHook(IdleHook):
         self._real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
         self.has_events = _poll_of(loop)
-        self._probe_handle: Handle
+        self._probe_handle: Handle | None = None
         self._slow = False
         self._made_ready = 0
         self._made_ready_seen = 0
@@ -66,7 +66,7 @@ class UvloopHook(IdleHook):
 
     def _uninstall(self) -> None:
         super()._uninstall()
-        self._probe_handle.cancel()
+        self._cancel_probe()
 
     def _call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
         self._note_ready()
@@ -81,8 +81,12 @@ class UvloopHook(IdleHook):
     def _note_ready(self) -> None:
         self._made_ready += 1
         if self._slow:
-            self._probe_handle.cancel()
+            self._cancel_probe()
             self._schedule_probe()
+
+    def _cancel_probe(self) -> None:
+        if self._probe_handle is not None:
+            self._probe_handle.cancel()
 
     def _schedule_probe(self, after: float = 0) -> None:
         self._slow = after > 0

@@ -28,6 +28,8 @@ STANDSTILL_ROUNDS = 100_000
 STANDSTILL_SECONDS = 1.0
 """After so many rounds of timers at one instant, and so many real seconds, time stands still."""
 
+_CHECK_EVERY = 1000
+
 
 class VirtualTime:
     """A clock, the timers that wait for it, and the rule by which it moves."""
@@ -189,14 +191,13 @@ class VirtualTime:
     def _count_round(self, timer: Timer | None) -> None:
         """End the block if timers of one instant follow each other without end and nothing else happens."""
         self._rounds_here += 1
-        if self._rounds_here == 1 or self.hook.events_seen != self._rounds_here_events:
-            self._rounds_here, self._rounds_here_events = 1, self.hook.events_seen
+        if self._rounds_here % _CHECK_EVERY:
+            return
+        if self._rounds_here == _CHECK_EVERY or self.hook.events_seen != self._rounds_here_events:
+            self._rounds_here, self._rounds_here_events = _CHECK_EVERY, self.hook.events_seen
             self._rounds_here_since = monotonic()
-        elif (
-            self._rounds_here % STANDSTILL_ROUNDS == 0
-            and timer is not None
-            and monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
-        ):
+        has_lasted = monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
+        if has_lasted and self._rounds_here >= STANDSTILL_ROUNDS and timer is not None:
             what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
             self._block.give_up(
                 f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set"

@@ -120,8 +120,9 @@ class WorkElsewhere:
 
     @property
     def may_hold(self) -> bool:
-        """Whether :meth:`wait` can be anything but 0."""
-        return bool(self.under_way) or anyio_is_loaded()
+        """Whether :meth:`wait` has anything to do."""
+        # Once work has held something, the move that follows has to be noted too.
+        return bool(self.under_way) or self._held_since is not None or anyio_is_loaded()
 
     def wait_for_dominos(self, row: object, idle_seconds: float) -> float:
         """Return for how many more real seconds no domino may fall; 0 or less means that one falls now."""
@@ -142,13 +143,14 @@ class WorkElsewhere:
             wait = min(wait, self._held_since + STANDSTILL_LIMIT - now)
             if wait > 0:
                 # Nobody tells when a thread that has called into this loop begins to wait for it.
-                return min(wait, _POLL) if self._calling_threads else wait
+                may_begin = any(piece.thread in self._calling_threads for piece in holding)
+                return min(wait, _POLL) if may_begin else wait
             holding = self._ignore_what_keeps_beginning(holding)
-        self._note_over_limit(mover, [piece for piece in holding if not piece.is_over_limit])
-        wait = self._second_chance([piece for piece in holding if piece.chances > 0], now)
-        if wait <= 0 and self._hook.has_events():
+        if self._hook.has_events():
             # What a thread has brought since the loop looked comes first.
             return _POLL
+        self._note_over_limit(mover, [piece for piece in holding if not piece.is_over_limit])
+        wait = self._second_chance([piece for piece in holding if piece.chances > 0], now)
         if wait <= 0:
             self._held_since = self._asked_at = None
             self._begun_since_move.clear()
