@@ -689,6 +689,7 @@ class TestWhatDoesNotCountAsReal:
 
         async def body() -> None:
             handlers.append(signal.getsignal(signal.SIGINT))
+            after(20, asyncio.all_tasks().pop().cancel)
             async with virtual_time():
                 await wait_for_ever()
 
