@@ -82,18 +82,17 @@ class TestANumber:
         run(body())
 
     @on_every_loop
-    @pytest.mark.parametrize("threshold", [AWHILE, Fraction(1, 20)], ids=str)
     @pytest.mark.proves("T13")
-    def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run, threshold: float) -> None:
-        """Every move of the clock comes after as many real seconds."""
+    def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run) -> None:
+        """Every move of the clock comes after as many real seconds, of which there may be a fraction."""
 
         async def body() -> None:
-            async with thp.mocked_call_later(autojump_threshold=threshold) as m:
+            async with thp.mocked_call_later(autojump_threshold=Fraction(3, 5)) as m:
                 began = time.perf_counter()
-                for _ in range(3):
+                for _ in range(2):
                     await asyncio.sleep(LONG)
-                assert time.perf_counter() - began >= 3 * AWHILE
-                assert m.called_times == [LONG, 2 * LONG, 3 * LONG]
+                assert time.perf_counter() - began >= 1
+                assert m.called_times == [LONG, 2 * LONG]
 
         run(body())
 
