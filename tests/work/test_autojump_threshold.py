@@ -51,7 +51,7 @@ async def say_hello(address: tuple[str, int]) -> bytes:
 
 
 class TestANumber:
-    """The clock waits for what the loop knows nothing of."""
+    """The clock waits for things that the loop does not know of."""
 
     @on_every_loop
     @pytest.mark.proves("T13")
@@ -99,7 +99,7 @@ class TestANumber:
     @on_every_loop
     @pytest.mark.proves("T13")
     def test_what_is_due_now_does_not_wait(self, run: Run) -> None:
-        """The threshold is for moves of the clock alone."""
+        """The threshold only delays moves of the clock."""
 
         async def body() -> None:
             fired = asyncio.Event()
@@ -126,10 +126,10 @@ class TestANumber:
 
     @on_every_loop
     @pytest.mark.proves("T12", "T13")
-    def test_work_that_takes_longer_is_overtaken_without_a_word(
+    def test_work_that_takes_longer_is_overtaken_without_a_warning(
         self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The clock moves whether or not work is under way, since that is what was asked for."""
+        """An explicit threshold applies whether or not work is under way."""
         released = threading.Event()
 
         async def body() -> None:
@@ -152,7 +152,7 @@ class TestZero:
     @on_every_loop
     @pytest.mark.proves("T13")
     def test_work_is_overtaken_at_once(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
-        """The clock moves by itself and by hand past work that is under way, without a word."""
+        """The clock moves past work, by itself and by hand, without a warning."""
         released = threading.Event()
         times: list[float] = []
 
@@ -180,7 +180,7 @@ class TestInfinity:
 
     @on_every_loop
     @pytest.mark.proves("T13")
-    def test_the_clock_stands_until_it_is_told(self, run: Run) -> None:
+    def test_the_clock_moves_only_by_add(self, run: Run) -> None:
         """However long the loop is idle, a deadline is reached only by adding time."""
         order: list[object] = []
 
@@ -232,7 +232,7 @@ class TestInfinity:
     ids=str,
 )
 @pytest.mark.proves("T13", "T18")
-async def test_what_is_no_length_of_time_is_refused(threshold: float, error: type[Exception], message: str) -> None:
+async def test_invalid_thresholds_are_rejected(threshold: float, error: type[Exception], message: str) -> None:
     """Entering raises, and nothing has been replaced."""
     loop = asyncio.get_running_loop()
     before = state_of(loop)
