@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -85,9 +86,10 @@ class TestANumber:
     @pytest.mark.proves("T13")
     def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run) -> None:
         """Every move of the clock comes after as many real seconds, of which there may be a fraction."""
+        threshold: Any = Fraction(3, 5)
 
         async def body() -> None:
-            async with thp.mocked_call_later(autojump_threshold=Fraction(3, 5)) as m:
+            async with thp.mocked_call_later(autojump_threshold=threshold) as m:
                 began = time.perf_counter()
                 for _ in range(2):
                     await asyncio.sleep(LONG)
