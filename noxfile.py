@@ -99,16 +99,19 @@ def api_types(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
+    """Check style, format and spelling."""
     install(session, "lint")
+    session.run("codespell")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation, which shows what commands really print; warnings are errors, no network is needed."""
+    """Build the documentation and check what it shows against real runs, and its links; no network is needed."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs", "test"), "--editable", ".")
     session.run("python", "-m", "docs.outputs", "--check")
-    session.run("python", "docs/comparison/measure.py", "--check", "machinery")
-    session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "--quiet", "docs", "docs/_build/html")
+    session.run("python", "docs/pictures/check.py")
+    session.run("python", "-m", "docs.comparison", "--check")
+    session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "--quiet", "-E", "docs", "docs/_build/html")
+    session.run("python", "docs/links.py")

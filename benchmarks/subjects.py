@@ -18,11 +18,11 @@ async def plain() -> AsyncGenerator[None]:
 
 
 @contextlib.asynccontextmanager
-async def mocked_call_later() -> AsyncGenerator[Advance]:
+async def mocked_call_later(**options: Any) -> AsyncGenerator[Advance]:
     """Enter virtual time, ours or that of the package whose interface ours has."""
     from machinery import test_helpers as thp
 
-    async with thp.mocked_call_later() as m:
+    async with thp.mocked_call_later(**options) as m:
         yield m.add
 
 
@@ -60,11 +60,11 @@ def time_travel_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def looptime_loop() -> asyncio.AbstractEventLoop:
+def looptime_loop(**options: Any) -> asyncio.AbstractEventLoop:
     """Make a loop of looptime."""
     import looptime
 
-    loop: asyncio.AbstractEventLoop = looptime.new_event_loop(start=0)
+    loop: asyncio.AbstractEventLoop = looptime.new_event_loop(start=0, **options)
     return loop
 
 
@@ -82,8 +82,8 @@ class Subject(NamedTuple):
     """Something that makes asyncio's time virtual."""
 
     needs: tuple[str, ...] = ()
-    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-    enter: Callable[[], AbstractAsyncContextManager[Any]] = plain
+    new_loop: Callable[..., asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    enter: Callable[..., AbstractAsyncContextManager[Any]] = plain
     clock: Callable[[], float] = loop_time
 
 

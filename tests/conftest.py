@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from machinery._test_helpers import _mocked_call_later, _owner, _real_work
-from machinery._test_helpers._seam import called_by, is_watchdog
+from machinery._test_helpers import _task_watch, _work
+from machinery._test_helpers._asyncio_internals import callback_of
+from machinery._test_helpers._known_tools import is_watchdog
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ async def quiet_loop() -> AsyncIterator[None]:
     """Give a loop on which earlier tests have left no timer, and end the tasks that a test leaves on it."""
     loop = asyncio.get_running_loop()
     for handle in getattr(loop, "_scheduled", ()):
-        if not is_watchdog(called_by(handle)[0]):
+        if not is_watchdog(getattr(callback_of(handle)[0], "__module__", None)):
             handle.cancel()
     yield
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -37,8 +38,7 @@ async def no_debug_mode() -> AsyncIterator[None]:
 def work_patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Shorten how long work elsewhere holds the clock, and give that, in real seconds."""
     seconds = 0.1
-    for module in (_real_work, _mocked_call_later):
-        monkeypatch.setattr(module, "PATIENCE", seconds)
+    monkeypatch.setattr(_work, "HOLD_LIMIT", seconds)
     return seconds
 
 
@@ -46,5 +46,5 @@ def work_patience(monkeypatch: pytest.MonkeyPatch) -> float:
 def deadlock_patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Shorten how long nothing has to happen before a wait is hopeless, and give that, in real seconds."""
     seconds = 0.02
-    monkeypatch.setattr(_owner, "PATIENCE", seconds)
+    monkeypatch.setattr(_task_watch, "STUCK_AFTER", seconds)
     return seconds

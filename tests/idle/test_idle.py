@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _mocked_call_later
-from machinery._test_helpers._seam import _facts, _selector_seam, _timer
+from machinery._test_helpers import _asyncio_internals, _known_tools, _timers, _virtual_loop, _wakeups
+from machinery._test_helpers._idle_selector import SelectorHook
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 
@@ -191,7 +191,7 @@ class TestSelectors:
     @pytest.mark.proves("B3", "T7")
     def test_a_selector_of_ones_own_is_asked_once_for_each_jump(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An idle loop looks for events once and does not wait; without us it would have waited."""
-        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
         selector = Selector()
 
         async def main() -> None:
@@ -240,7 +240,7 @@ class TestSelectors:
     def test_signals_are_served_though_no_file_is_open(self, monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
         """They come through the pipe by which threads wake the loop, and nothing else tells of them."""
         # Its threads make the clock look once more.
-        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
         called: list[object] = []
 
         async def main() -> None:
@@ -266,7 +266,7 @@ class TestSelectors:
         self, monkeypatch: pytest.MonkeyPatch, busy: bool
     ) -> None:
         """One more file than the pipe is enough to be asked for."""
-        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
         called: list[object] = []
 
         async def main() -> None:
@@ -293,7 +293,7 @@ class TestSelectors:
     def test_what_a_thread_has_made_ready_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when it came after the loop had looked, and before it waits."""
         # Its threads make the loop look once more.
-        monkeypatch.delitem(sys.modules, _facts.ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
         called: list[object] = []
 
         async def main() -> None:
@@ -335,23 +335,23 @@ class TestHandles:
         """It is as its class would make it, in every slot that this Python has."""
         loop = SimpleNamespace(get_debug=lambda: False)
         arguments: Any = (1.5, print, ("x",), loop, contextvars.copy_context())
-        by_hand, by_its_class = _timer.make_timer(*arguments), _timer.Timer(*arguments)
+        by_hand, by_its_class = _timers.make_timer(*arguments), _timers.Timer(*arguments)
 
         slots = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__"}
         assert {name: getattr(by_hand, name) for name in slots} == {name: getattr(by_its_class, name) for name in slots}
         assert repr(by_hand) == repr(by_its_class)
 
         for timer in (by_hand, by_its_class):
-            timer.holder = None
+            timer.owner = None
             timer.cancel()
             assert timer.cancelled()
-            assert _facts.called_by(timer) == (None, ())
+            assert _asyncio_internals.callback_of(timer) == (None, ())
 
     @pytest.mark.proves("T0", "B5")
     async def test_handles_of_an_unknown_kind_are_left_to_asyncio(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A Python whose handles have other slots makes them itself."""
-        monkeypatch.setattr(_timer, "_AS_WE_KNOW_IT", False)
-        monkeypatch.setattr(_mocked_call_later, "make_timer", _timer.Timer)
+        monkeypatch.setattr(_timers, "HANDLE_SLOTS_ARE_KNOWN", False)
+        monkeypatch.setattr(_virtual_loop, "make_timer", _timers.Timer)
         async with thp.mocked_call_later() as m:
             cancelled = asyncio.get_running_loop().call_later(1, print)
             cancelled.cancel()
@@ -367,9 +367,9 @@ class TestWhatCouldWakeALoop:
     @pytest.mark.proves("R8")
     async def test_a_selector_that_does_not_list_its_files_makes_nothing_certain(self) -> None:
         """There may be some."""
-        seam = _selector_seam.SelectorSeam(asyncio.get_running_loop(), SimpleNamespace(select=lambda timeout: []))
+        hook = SelectorHook(asyncio.get_running_loop(), SimpleNamespace(select=lambda timeout: []))
 
-        assert "something that this loop does not tell of" in list(seam.wakers())
+        assert "something that this kind of loop does not show" in list(hook.possible_wakeups())
 
     @pytest.mark.proves("R8")
     @pytest.mark.skipif(sys.platform == "win32", reason="loops handle no signals there")
@@ -379,7 +379,7 @@ class TestWhatCouldWakeALoop:
         before = signal.getsignal(signal.SIGINT)
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         try:
-            handled = list(_facts.signals_handled(loop))
+            handled = list(_wakeups._signals(loop))
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             signal.signal(signal.SIGINT, before)

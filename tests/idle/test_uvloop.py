@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import _probe_seam
+from machinery._test_helpers import _idle_uvloop
 from tests.loops import FACTORIES, run_on
 from tests.state import state_of
 
@@ -364,7 +364,7 @@ class TestSockets:
     @pytest.mark.proves("B3")
     def test_without_its_backend_sockets_are_taken_to_be_quiet(self) -> None:
         """A loop that does not show what it waits on is watched by rounds alone."""
-        assert not _probe_seam._poll_of(SimpleNamespace())()  # type: ignore[arg-type]
+        assert not _idle_uvloop._poll_of(SimpleNamespace())()  # type: ignore[arg-type]
 
 
 class TestLeaving:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers._seam import _facts
+from machinery._test_helpers import _asyncio_internals
 
 
 @pytest.fixture
@@ -98,6 +98,6 @@ class TestDebugMode:
         handle = asyncio.Handle(print, (), SimpleNamespace(get_debug=lambda: False))  # type: ignore[arg-type]
         before = repr(handle)
 
-        _facts.forget_callers(handle, 2)
+        _asyncio_internals.hide_callers(handle, 2)
 
         assert repr(handle) == before

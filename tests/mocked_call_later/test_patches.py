@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from machinery._test_helpers._layers import Layers
+from machinery._test_helpers._patches import Patches
 
 
 class Target:
@@ -18,7 +18,7 @@ class Target:
 def test_an_attribute_of_the_class_is_seen_again_and_none_of_the_instance_is_left() -> None:
     """What was not on the instance before is not on it afterwards."""
     target = Target()
-    layers, layer = Layers(target), {"inherited": "replaced", "new": "added"}
+    layers, layer = Patches(target), {"inherited": "replaced", "new": "added"}
 
     layers.add(layer)
     replaced = dict(vars(target))
@@ -34,7 +34,7 @@ def test_an_attribute_of_the_class_is_seen_again_and_none_of_the_instance_is_lef
 def test_layers_go_in_any_order_and_the_newest_that_is_left_is_seen(order: tuple[int, ...]) -> None:
     """The way in which blocks overlap does not matter to what is seen."""
     target = SimpleNamespace(name="original")
-    layers, replacements = Layers(target), [{"name": "first"}, {"name": "second"}, {"name": "third"}]
+    layers, replacements = Patches(target), [{"name": "first"}, {"name": "second"}, {"name": "third"}]
     for replacement in replacements:
         layers.add(replacement)
     seen = []
@@ -51,7 +51,7 @@ def test_layers_go_in_any_order_and_the_newest_that_is_left_is_seen(order: tuple
 def test_layers_of_different_attributes_do_not_meet() -> None:
     """A layer that lacks an attribute lets the one below shine through."""
     target = SimpleNamespace(one=1, two=2)
-    layers, below, above = Layers(target), {"one": "below", "two": "below"}, {"one": "above"}
+    layers, below, above = Patches(target), {"one": "below", "two": "below"}, {"one": "above"}
     layers.add(below)
     layers.add(above)
 
@@ -67,7 +67,7 @@ def test_layers_of_different_attributes_do_not_meet() -> None:
 def test_what_somebody_else_put_on_top_stays() -> None:
     """A replacement by others is theirs to take back."""
     target = SimpleNamespace(name="original")
-    layers, layer = Layers(target), {"name": "ours"}
+    layers, layer = Patches(target), {"name": "ours"}
     layers.add(layer)
 
     target.name = "theirs"
@@ -80,7 +80,7 @@ def test_what_somebody_else_put_on_top_stays() -> None:
 def test_an_attribute_that_somebody_else_took_away_stays_away() -> None:
     """Removing what is no longer there is no error."""
     target = Target()
-    layers, layer = Layers(target), {"inherited": "ours"}
+    layers, layer = Patches(target), {"inherited": "ours"}
     layers.add(layer)
 
     del target.inherited
@@ -93,7 +93,7 @@ def test_an_attribute_that_somebody_else_took_away_stays_away() -> None:
 def test_the_original_is_looked_up_anew_each_time() -> None:
     """What lies below is what was there when the first layer came, not what was there once."""
     target = SimpleNamespace(name="old")
-    layers, layer = Layers(target), {"name": "ours"}
+    layers, layer = Patches(target), {"name": "ours"}
     layers.add(layer)
     layers.remove(layer)
     target.name = "new"

@@ -18,7 +18,7 @@ import pytest
 
 from machinery import helpers as hp
 from machinery import test_helpers as thp
-from machinery._test_helpers import _where
+from machinery._test_helpers import _source
 from tests.reports.reading import Boom
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
@@ -182,7 +182,7 @@ class TestWhereATaskWaits:
         """Whatever the user's code waits for."""
         task = await started(body())
 
-        assert _where.waits_at(task) == here(innermost)
+        assert _source.waits_at(task) == here(innermost)
 
     @pytest.mark.proves("R12")
     async def test_in_a_library_the_line_that_called_it_comes_first(self, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ class TestWhereATaskWaits:
 
         task = await started(use())
 
-        assert _where.waits_at(task) == f"{here(use)} (inside {os.path.join('some_library', 'client.py')}:2)"
+        assert _source.waits_at(task) == f"{here(use)} (inside {os.path.join('some_library', 'client.py')}:2)"
 
     @pytest.mark.proves("R12")
     async def test_a_callback_that_a_library_calls_is_the_users_again(self, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ class TestWhereATaskWaits:
 
         task = await started(scope["fetch"](leaf))
 
-        assert _where.waits_at(task) == here(leaf)
+        assert _source.waits_at(task) == here(leaf)
 
     @pytest.mark.proves("R12")
     async def test_a_task_of_a_library_alone_is_placed_in_the_library(self, tmp_path: Path) -> None:
@@ -224,15 +224,15 @@ class TestWhereATaskWaits:
 
         task = await started(scope["fetch"](asyncio.Event().wait))
 
-        assert _where.waits_at(task) == "client.py:2: await wait()"
+        assert _source.waits_at(task) == "client.py:2: await wait()"
 
     @pytest.mark.proves("R12")
     async def test_a_task_that_has_not_begun_is_placed_where_it_will(self) -> None:
         """It waits for its turn."""
         task = asyncio.create_task(leaf())
 
-        assert _where.waits_at(task) == shown(leaf.__code__, "async def leaf")
-        assert not _where.has_begun(task)
+        assert _source.waits_at(task) == shown(leaf.__code__, "async def leaf")
+        assert not _source.has_begun(task)
 
     @pytest.mark.proves("R12")
     async def test_a_task_that_runs_is_placed_where_it_is(self) -> None:
@@ -241,9 +241,9 @@ class TestWhereATaskWaits:
         async def ask() -> str:
             task = asyncio.current_task()
             assert task is not None
-            return _where.waits_at(task)
+            return _source.waits_at(task)
 
-        assert await asyncio.create_task(ask()) == shown(ask.__code__, "return _where")
+        assert await asyncio.create_task(ask()) == shown(ask.__code__, "return _source")
 
     @pytest.mark.proves("R12")
     async def test_a_task_that_has_ended_waits_nowhere(self) -> None:
@@ -251,7 +251,7 @@ class TestWhereATaskWaits:
         ended = await started(asyncio.sleep(0))
         asyncios = await started(asyncio.sleep(60))
 
-        assert [_where.waits_at(ended), _where.waits_at(asyncios)] == ["a place unknown", "asyncio's own sleep"]
+        assert [_source.waits_at(ended), _source.waits_at(asyncios)] == ["an unknown place", "asyncio's sleep"]
 
     @pytest.mark.proves("R12", "R13")
     async def test_very_deep_coroutines_are_followed_to_a_bound(self) -> None:
@@ -265,7 +265,7 @@ class TestWhereATaskWaits:
 
         task = await started(deep(300))
 
-        assert _where.waits_at(task) == here(leaf)
+        assert _source.waits_at(task) == here(leaf)
 
     @pytest.mark.proves("R10")
     async def test_only_sleep_0_is_polling(self) -> None:
@@ -280,13 +280,13 @@ class TestWhereATaskWaits:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-        assert [_where.yields_only(task) for task in (polling, waiting)] == [True, False]
+        assert [_source.only_yields(task) for task in (polling, waiting)] == [True, False]
         polling.cancel()
 
     @pytest.mark.proves("R13")
     async def test_a_chain_of_coroutines_is_followed_only_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The place told is then one further out."""
-        monkeypatch.setattr(_where, "_DEEPEST", 2)
+        monkeypatch.setattr(_source, "_MOST_FRAMES", 2)
 
         async def inner() -> None:
             await asyncio.sleep(3600)
@@ -296,7 +296,7 @@ class TestWhereATaskWaits:
 
         task = asyncio.ensure_future(outer())
         await asyncio.sleep(0)
-        told = _where.waits_at(task)
+        told = _source.waits_at(task)
         task.cancel()
 
         assert told.endswith("await asyncio.sleep(3600)")
@@ -315,7 +315,7 @@ class TestWhereAnExceptionCameFrom:
         with pytest.raises(AttributeError) as caught:
             read()
 
-        place = _where.raised_at(caught.value.__traceback__)
+        place = _source.raised_at(caught.value.__traceback__)
         assert place.startswith(shown(read.__code__, "textwrap.indent"))
         assert " (inside textwrap.py:" in place
 
@@ -326,12 +326,12 @@ class TestWhereAnExceptionCameFrom:
             async with thp.mocked_call_later() as m:
                 await m.add(-1)
 
-        assert _where.raised_at(caught.value.__traceback__).endswith(": await m.add(-1)")
+        assert _source.raised_at(caught.value.__traceback__).endswith(": await m.add(-1)")
 
     @pytest.mark.proves("R12")
     def test_without_a_traceback_it_is_unknown(self) -> None:
         """Nobody has raised it."""
-        assert _where.raised_at(Boom().__traceback__) == "a place unknown"
+        assert _source.raised_at(Boom().__traceback__) == "an unknown place"
 
 
 class TestWhatPytestShows:
@@ -412,13 +412,13 @@ class TestNames:
     )
     def test_a_callback_has_the_name_that_it_was_defined_by(self, thing: object, name: str) -> None:
         """Without the function around it."""
-        assert _where.name_of(thing) == name
+        assert _source.name_of(thing) == name
 
     @pytest.mark.proves("R2")
     async def test_a_task_has_the_name_of_the_first_coroutine_that_is_the_users(self) -> None:
         """A runner puts its own around."""
-        assert _where.coroutine_of(await started(asyncio.wait_for(outer(leaf), None))) == "outer"
-        assert _where.coroutine_of(await started(asyncio.sleep(60))) == "sleep"
+        assert _source._coroutine_of(await started(asyncio.wait_for(outer(leaf), None))) == "outer"
+        assert _source._coroutine_of(await started(asyncio.sleep(60))) == "sleep"
 
     @pytest.mark.proves("R13")
     @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ class TestNames:
     )
     def test_a_value_is_shown_on_one_line_of_80_characters_at_most(self, value: object, text: str) -> None:
         """What is longer is cut."""
-        assert _where.brief(value) == text
+        assert _source.brief(value) == text
 
 
 class TestPlaces:
@@ -445,9 +445,9 @@ class TestPlaces:
         """Another one is not."""
         task = await started(leaf())
         monkeypatch.chdir(Path(__file__).parent)
-        near = _where.waits_at(task)
+        near = _source.waits_at(task)
         monkeypatch.chdir(tmp_path)
-        far = _where.waits_at(task)
+        far = _source.waits_at(task)
 
         assert (near.partition(":")[0], Path(far.rpartition(".py:")[0] + ".py")) == ("test_source.py", Path(__file__))
 
@@ -463,7 +463,7 @@ class TestPlaces:
         monkeypatch.chdir(folder)
         folder.rmdir()
 
-        assert _where.waits_at(task).startswith(f"{Path(__file__)}:")
+        assert _source.waits_at(task).startswith(f"{Path(__file__)}:")
 
     @pytest.mark.proves("R12")
     async def test_code_without_a_file_has_a_line_without_source(self) -> None:
@@ -471,11 +471,11 @@ class TestPlaces:
         scope: dict[str, Any] = {}
         exec(compile("async def f(wait):\n    await wait()\n", "<stdin>", "exec"), scope)
 
-        assert _where.waits_at(await started(scope["f"](asyncio.Event().wait))) == "<stdin>:2"
+        assert _source.waits_at(await started(scope["f"](asyncio.Event().wait))) == "<stdin>:2"
 
     @pytest.mark.proves("R12")
     def test_the_packages_of_this_python_are_known_as_libraries(self) -> None:
         """So is its standard library."""
         folders = [*site.getsitepackages(), os.path.dirname(os.__file__)]
 
-        assert [_where._of_library(os.path.join(folder, "x.py")) for folder in folders] == [True] * len(folders)
+        assert [_source._is_library(os.path.join(folder, "x.py")) for folder in folders] == [True] * len(folders)
