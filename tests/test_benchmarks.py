@@ -1,4 +1,4 @@
-"""The benchmarks do not rot."""
+"""The benchmarks run."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def test_each_benchmark_runs_and_checks_its_answer_at_a_small_size() -> None:
-    """What a workload of the benchmarks needs of us is there, and its answer is right."""
+    """Each workload runs, and its answer is right."""
     command = [sys.executable, "-m", "benchmarks", "--small"]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
 

@@ -1,4 +1,4 @@
-"""What holds of dominos and of virtual time alike: they are strict, and leave nothing behind."""
+"""Promises that both helpers keep: they leave nothing behind, and work in strict settings."""
 
 import ast
 import asyncio
@@ -115,7 +115,7 @@ def attributes(*owners: object) -> list[Mapping[str, object]]:
 
 
 class TestNothingIsLeft:
-    """What is there after a block is what was there before it."""
+    """After a block everything is as before."""
 
     @pytest.mark.proves("B6")
     @every_block
@@ -137,7 +137,7 @@ class TestNothingIsLeft:
     @pytest.mark.proves("B6")
     @every_block
     async def test_a_thousand_blocks_leave_nothing_in_memory(self, block: Block) -> None:
-        """No object of a class of ours is added by them, and no timer or callback."""
+        """Neither objects of our classes nor timers or callbacks."""
 
         def kept() -> Counter[str]:
             gc.collect()
@@ -218,19 +218,19 @@ print("done")
 
 
 class TestStrictness:
-    """What a careful user turns on."""
+    """Debug mode, warnings as errors, and no private names."""
 
     @pytest.mark.proves("B4")
     @every_block
     def test_debug_mode_of_the_loop_is_no_obstacle(self, block: Block) -> None:
-        """What is wrong there would be an error."""
+        """Each block ends as it does elsewhere."""
         with asyncio.Runner(loop_factory=asyncio.new_event_loop, debug=True) as runner:
             runner.get_loop().slow_callback_duration = 60
             runner.run(end(block))
 
     @pytest.mark.proves("B4")
     def test_debug_mode_and_warnings_as_errors_say_nothing(self) -> None:
-        """In an interpreter that has both from the beginning."""
+        """In an interpreter that was started with both."""
         ran = subprocess.run(
             [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT],
             env={**os.environ, "PYTHONASYNCIODEBUG": "1"},

@@ -47,7 +47,7 @@ class TestPackage:
 
     @pytest.mark.proves("P1")
     def test_there_are_no_requirements_without_extras(self) -> None:
-        """Only who asks for an extra gets more than the package."""
+        """Only extras install more than the package."""
         requires = importlib.metadata.requires("machinery") or []
 
         assert [each for each in requires if "extra ==" not in each] == []
@@ -59,7 +59,7 @@ class TestPackage:
 
     @pytest.mark.proves("P1")
     def test_importing_it_imports_the_standard_library_only(self) -> None:
-        """Not even pytest, for it works with other runners as well."""
+        """Not even pytest, since other runners work too."""
         code = (
             "import sys; before = set(sys.modules); import machinery.helpers, machinery.test_helpers;"
             "tops = {name.partition('.')[0] for name in set(sys.modules) - before};"
@@ -95,7 +95,7 @@ class TestNames:
 
     @pytest.mark.proves("P3")
     def test_the_protocols_live_in_the_modules_that_the_reference_names(self) -> None:
-        """The public name is another one for the same thing."""
+        """The public names are aliases."""
         assert thp.Domino is _future_dominos.Domino
         assert thp.FutureDominos is _future_dominos.FutureDominos
         assert thp.Cancellable is _mocked_call_later.Cancellable

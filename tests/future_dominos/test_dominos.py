@@ -24,7 +24,7 @@ wait = cast(WaitForAnything, asyncio.wait)
 
 @pytest.mark.proves("D2", "D3", "D6")
 async def test_the_documented_example_works() -> None:
-    """The example of the documentation stands here word for word, but for where its `loop` comes from."""
+    """The documentation's example, word for word except for where its `loop` comes from."""
     loop = asyncio.get_running_loop()
 
     async with thp.future_dominos(loop=loop, expected=8) as futs:
@@ -118,7 +118,7 @@ every_way = pytest.mark.parametrize("wait_by", WAYS.values(), ids=WAYS)
 
 
 class TestAwaiting:
-    """All that can be done with a future, in the order of the dominos."""
+    """Everything that can be done with a future works, in the order of the dominos."""
 
     @pytest.mark.proves("D3")
     async def test_awaiting_gives_none(self) -> None:
@@ -151,7 +151,7 @@ class TestAwaiting:
 
     @pytest.mark.proves("D2", "D3")
     async def test_dominos_gathered_together_fall_in_their_order(self) -> None:
-        """The order in which they are given does not count."""
+        """Their order as arguments of `gather` does not matter."""
         async with thp.future_dominos(expected=3) as futs:
             called: list[object] = []
             for num in (1, 2, 3):
@@ -163,7 +163,7 @@ class TestAwaiting:
 
     @pytest.mark.proves("D3")
     async def test_waiting_for_the_first_gives_the_first(self) -> None:
-        """`asyncio.wait` tells the dominos themselves apart, for they are hashable."""
+        """Dominos are hashable, so `asyncio.wait` returns them as they are."""
         async with thp.future_dominos(expected=3) as futs:
             futs.begin()
             done, pending = await wait({futs[3], futs[1], futs[2]}, return_when=asyncio.FIRST_COMPLETED)
@@ -173,8 +173,8 @@ class TestAwaiting:
             assert (done, pending) == ({futs[2], futs[3]}, set())
 
     @pytest.mark.proves("D3")
-    async def test_who_has_waited_for_the_first_does_not_wait_for_the_others(self) -> None:
-        """Nothing is kept for them."""
+    async def test_waiting_for_the_first_leaves_no_waiter_on_the_others(self) -> None:
+        """`asyncio.wait` takes its waiters off the others when it returns."""
         async with thp.future_dominos(expected=2) as futs:
             futs.begin()
             await wait({futs[1], futs[2]}, return_when=asyncio.FIRST_COMPLETED)
@@ -197,7 +197,7 @@ class TestAwaiting:
 
     @pytest.mark.proves("D3")
     async def test_a_done_callback_gets_the_domino_and_is_given_back(self) -> None:
-        """It is called by the loop and not at once, also when it comes after the fall."""
+        """The loop calls it, never the caller, even if it was added after the fall."""
         async with thp.future_dominos(expected=1) as futs:
             called: list[object] = []
 
@@ -293,7 +293,7 @@ class TestBeginningAndFinishing:
 
     @pytest.mark.proves("D6")
     async def test_finished_is_set_when_what_the_last_one_woke_has_run(self) -> None:
-        """All that the last domino sets off comes before it."""
+        """Everything that the last domino woke has run first."""
         async with thp.future_dominos(expected=2) as futs:
             called: list[object] = []
 
@@ -316,7 +316,7 @@ class TestBeginningAndFinishing:
 
     @pytest.mark.proves("D6")
     async def test_the_last_domino_finishes_the_row_though_nobody_awaits_it(self) -> None:
-        """It has only to be retrieved, as any other, to fall."""
+        """To fall, it only has to be retrieved."""
         async with thp.future_dominos(expected=1) as futs:
             futs[1]
             futs.begin()

@@ -1,4 +1,4 @@
-"""Dominos are numbered from 1, and what cannot be meant is refused at once."""
+"""Dominos are numbered from 1, and invalid arguments are rejected at once."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ async def use_all(futs: thp.FutureDominos, expected: int) -> None:
 
 
 class TestNumbers:
-    """What finds a domino, and what does not."""
+    """Valid and invalid numbers."""
 
     @pytest.mark.proves("D1")
     async def test_each_number_has_one_domino_of_its_own(self) -> None:
@@ -51,7 +51,7 @@ class TestNumbers:
     async def test_a_number_of_another_type_is_a_type_error_that_names_the_range(
         self, num: object, known: bool
     ) -> None:
-        """What is equal to 1 is not for that a number of a domino."""
+        """A value that equals 1 but is not an integer is rejected."""
         async with thp.future_dominos(expected=3) as futs:
             if known:
                 futs[1]
@@ -61,7 +61,7 @@ class TestNumbers:
 
     @pytest.mark.proves("D1")
     async def test_an_integer_of_another_type_finds_the_same_domino(self) -> None:
-        """Whatever Python takes as an index will do."""
+        """Any type with `__index__` works."""
         async with thp.future_dominos(expected=3) as futs:
             by_index = [futs[cast(int, Two())], futs[2], futs[cast(int, Two())]]
             await use_all(futs, 3)
@@ -79,7 +79,7 @@ class TestNumbers:
 
 
 class TestArguments:
-    """Bad ones are refused on entering."""
+    """Invalid arguments are rejected on entering."""
 
     @pytest.mark.proves("D1")
     @pytest.mark.parametrize("expected", [True, 3.0, "3", None], ids=repr)
@@ -95,8 +95,8 @@ class TestArguments:
             await thp.future_dominos(expected=-1).__aenter__()
 
     @pytest.mark.proves("D1")
-    async def test_the_loop_may_be_left_out_or_said(self) -> None:
-        """`None` is the running loop."""
+    async def test_the_loop_is_optional(self) -> None:
+        """`None` means the running loop."""
         for loop in (None, asyncio.get_running_loop()):
             async with thp.future_dominos(expected=1, loop=loop) as futs:
                 await use_all(futs, 1)

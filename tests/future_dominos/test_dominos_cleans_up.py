@@ -67,8 +67,8 @@ class TestWhatIsMissing:
         assert str(error.value) == "Not all the futures were accessed: {2, 4}"
 
     @pytest.mark.proves("D7")
-    async def test_dominos_that_only_nobody_awaited_are_not_missed(self) -> None:
-        """Falling is enough, by hand in whatever way or by itself."""
+    async def test_dominos_that_fell_without_being_awaited_are_not_missing(self) -> None:
+        """Falling is enough, by itself or by hand."""
         async with thp.future_dominos(expected=4) as futs:
             await fall(futs, 1)
             futs[2].cancel()
@@ -76,8 +76,8 @@ class TestWhatIsMissing:
             futs[4].set_result(None)
 
     @pytest.mark.proves("D7", "D8")
-    async def test_who_waits_for_a_domino_that_is_missed_is_cancelled(self) -> None:
-        """The assertion leaves nobody waiting."""
+    async def test_waiters_of_a_missing_domino_are_cancelled(self) -> None:
+        """The assertion leaves no task waiting."""
         with pytest.raises(AssertionError) as error:
             async with thp.future_dominos(expected=3) as futs:
                 futs[1]
@@ -114,7 +114,7 @@ class TestFailingBody:
     @pytest.mark.proves("D8")
     @every_failure
     async def test_the_exception_of_the_body_is_seen(self, failure: BaseException) -> None:
-        """Although dominos were not asked for and stand."""
+        """It wins over dominos that were not retrieved or have not fallen."""
         with pytest.raises(type(failure)) as error:
             async with thp.future_dominos(expected=3) as futs:
                 futs[1]
@@ -128,7 +128,7 @@ class TestFailingBody:
     async def test_dominos_that_stand_are_cancelled_and_the_fallen_ones_stay_as_they_are(
         self, failure: BaseException
     ) -> None:
-        """Everybody who waits is told."""
+        """Every waiter is cancelled."""
         called: list[object] = []
         with pytest.raises(type(failure)):
             async with thp.future_dominos(expected=5) as futs:
@@ -148,7 +148,7 @@ class TestFailingBody:
 
     @pytest.mark.proves("D8")
     async def test_leaving_by_return_is_leaving_without_an_exception(self) -> None:
-        """What is missing is missed."""
+        """Missing dominos are reported."""
 
         async def leave() -> None:
             async with thp.future_dominos(expected=1):
@@ -162,7 +162,7 @@ class TestFailingBody:
     @pytest.mark.proves("D8")
     @pytest.mark.parametrize("begun", [False, True], ids=["before begin", "after begin"])
     async def test_a_body_that_waits_for_a_domino_can_be_cancelled(self, begun: bool) -> None:
-        """It sees the cancellation, and the others who wait see one, too."""
+        """It is cancelled, and so are the other waiters."""
         inside = asyncio.Event()
         waiting: list[asyncio.Future[None]] = []
 
@@ -198,7 +198,7 @@ class TestLeftBehind:
     @pytest.mark.proves("D8")
     @pytest.mark.parametrize("leave", ["cleanly", "missing", "failing"])
     async def test_no_task_of_ours_is_left(self, leave: str) -> None:
-        """Nor is there one inside the block."""
+        """There is none inside the block either."""
         before = asyncio.all_tasks()
         with contextlib.suppress(AssertionError, ValueError):
             async with thp.future_dominos(expected=2) as futs:
@@ -215,7 +215,7 @@ class TestLeftBehind:
     @pytest.mark.proves("D8")
     @pytest.mark.parametrize("leave", ["cleanly", "missing", "failing"])
     async def test_nobody_is_left_waiting_for_finished(self, leave: str) -> None:
-        """However the block is left, who waits for the end of it goes on."""
+        """However the block is left, waiters of `finished` wake up."""
         with contextlib.suppress(AssertionError, ValueError):
             async with thp.future_dominos(expected=2) as futs:
                 task = asyncio.create_task(futs.finished.wait())
@@ -231,8 +231,8 @@ class TestLeftBehind:
         assert not is_left
 
     @pytest.mark.proves("D8")
-    async def test_after_the_block_no_domino_can_keep_anybody_waiting(self) -> None:
-        """One that is retrieved late is cancelled, and the fallen ones are as they were."""
+    async def test_awaiting_a_domino_after_the_block_returns_at_once(self) -> None:
+        """One that is retrieved late is cancelled; those that fell stay as they were."""
         with contextlib.suppress(ValueError):
             async with thp.future_dominos(expected=3) as futs:
                 await fall(futs, 1)
@@ -256,7 +256,7 @@ class TestLeftBehind:
 
     @pytest.mark.proves("D8")
     async def test_after_the_block_nothing_falls_any_more(self) -> None:
-        """Beginning late begins nothing."""
+        """A late `begin()` has no effect."""
         with pytest.raises(AssertionError) as error:
             async with thp.future_dominos(expected=1) as futs:
                 futs[1]
@@ -290,7 +290,7 @@ class TestLeftBehind:
 
     @pytest.mark.proves("D8")
     def test_closing_the_loop_inside_the_block_cancels_the_dominos(self) -> None:
-        """And leaving the block later, when nothing can be told to anybody any more, still works."""
+        """Leaving the block afterwards still works, although no waiter can be woken."""
         loop = asyncio.new_event_loop()
         block = thp.future_dominos(expected=1)
         futs = loop.run_until_complete(block.__aenter__())

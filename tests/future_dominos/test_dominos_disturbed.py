@@ -1,4 +1,4 @@
-"""Dominos when somebody interferes: a waiter gives up, or a domino is knocked over by hand."""
+"""Interference: a waiter gives up, or a domino is knocked over by hand."""
 
 import asyncio
 import contextlib
@@ -81,7 +81,7 @@ class TestGivingUp:
     async def test_giving_up_leaves_domino_and_chain_as_they_were(
         self, give_up: Callable[[thp.Domino], Awaitable[None]]
     ) -> None:
-        """And it counts as awaiting: nobody else awaits the first domino, and the second falls."""
+        """It counts as awaiting: no other task awaits the first domino, and the second falls."""
         async with thp.future_dominos(expected=2) as futs, thp.mocked_call_later():
             called: list[object] = []
             second = asyncio.create_task(note(futs[2], called, 2))
@@ -134,7 +134,7 @@ class TestByHand:
     async def test_the_others_fall_in_their_order(
         self, hand: Callable[[thp.Domino], None], num: int, begun: bool
     ) -> None:
-        """Nobody need await the one that was knocked over by hand."""
+        """The one that was knocked over by hand does not have to be awaited."""
         called: list[object] = []
         others = [other for other in (1, 2, 3, 4) if other != num]
         async with thp.future_dominos(expected=4) as futs, asyncio.TaskGroup() as tasks:
@@ -154,9 +154,7 @@ class TestByHand:
 
     @pytest.mark.proves("D3", "D5")
     @every_hand
-    async def test_those_who_wait_go_on_at_once_in_the_order_in_which_they_came(
-        self, hand: Callable[[thp.Domino], None]
-    ) -> None:
+    async def test_waiters_wake_at_once_in_order_of_arrival(self, hand: Callable[[thp.Domino], None]) -> None:
         """Before `begin()` and out of order as well."""
         async with thp.future_dominos(expected=2) as futs:
             called: list[object] = []
@@ -179,8 +177,8 @@ class TestByHand:
     @pytest.mark.proves("D5")
     @pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
     @pytest.mark.parametrize("failure", [ValueError("by hand"), Unusual("by hand")], ids=repr)
-    async def test_everybody_who_awaits_gets_the_exception(self, early: bool, failure: BaseException) -> None:
-        """The very one, whether they came before it or after."""
+    async def test_every_waiter_gets_the_exception(self, early: bool, failure: BaseException) -> None:
+        """The same object, whether they came before it or after."""
         async with thp.future_dominos(expected=1) as futs:
             if not early:
                 futs[1].set_exception(failure)
@@ -197,7 +195,7 @@ class TestByHand:
             futs[1].result()
 
     @pytest.mark.proves("D5")
-    async def test_everybody_who_awaits_a_cancelled_domino_is_cancelled(self) -> None:
+    async def test_every_waiter_of_a_cancelled_domino_is_cancelled(self) -> None:
         """Whether they came before or after."""
         async with thp.future_dominos(expected=1) as futs:
             before = asyncio.ensure_future(futs[1])
@@ -228,7 +226,7 @@ class TestByHand:
             assert type(futs[1].exception()) is (ValueError if first == "set_exception" else type(None))
 
     @pytest.mark.proves("D5")
-    async def test_a_domino_that_stands_has_neither_result_nor_exception(self) -> None:
+    async def test_a_domino_that_has_not_fallen_has_neither_result_nor_exception(self) -> None:
         """Asking for one is an error, as for futures."""
         async with thp.future_dominos(expected=1) as futs:
             with pytest.raises(asyncio.InvalidStateError):
@@ -239,8 +237,8 @@ class TestByHand:
 
     @pytest.mark.proves("D5")
     @pytest.mark.parametrize("unfit", [StopIteration(), StopIteration, "no exception"], ids=repr)
-    async def test_what_no_future_can_raise_is_answered_as_by_a_future(self, unfit: ValueError) -> None:
-        """The answers differ between versions of Python."""
+    async def test_exceptions_that_a_future_rejects_are_rejected(self, unfit: ValueError) -> None:
+        """With the same error, which differs between versions of Python."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with thp.future_dominos(expected=1) as futs:
             operations: list[Operation] = [lambda each: each.set_exception(unfit), OPERATIONS["done"]]
@@ -251,8 +249,8 @@ class TestByHand:
 
     @pytest.mark.proves("D5")
     @given(st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=4))
-    def test_a_domino_answers_as_a_future_does(self, names: list[str]) -> None:
-        """Whatever is done to both, in whatever order."""
+    def test_a_domino_behaves_like_a_future(self, names: list[str]) -> None:
+        """For any sequence of operations on both."""
 
         async def main() -> None:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -267,8 +265,8 @@ class TestByHand:
 
     @pytest.mark.proves("D5")
     @pytest.mark.parametrize("waiter", ["nobody", "a callback", "one who is cancelled", "one who is gone"])
-    async def test_an_exception_that_nobody_reads_warns_nobody(self, waiter: str) -> None:
-        """The loop is told of no exception that was never retrieved."""
+    async def test_an_unread_exception_causes_no_warning(self, waiter: str) -> None:
+        """The loop logs no exception that was never retrieved."""
         told: list[object] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: told.append(context))

@@ -1,4 +1,4 @@
-"""Dominos are exact: when each falls, who goes on in which order, and what it costs."""
+"""Dominos are exact: when each falls, which waiter wakes first, and what it costs."""
 
 import asyncio
 import contextvars
@@ -22,7 +22,7 @@ def remember(called: list[object], what: object, _: object) -> None:
 
 
 class TestWhenADominoFalls:
-    """Begun, retrieved, all earlier ones fallen and awaited, and quiet."""
+    """After `begin()`, once retrieved, with all earlier ones fallen and awaited, and the loop idle."""
 
     @pytest.mark.proves("D2", "D6")
     async def test_no_domino_falls_before_begin(self) -> None:
@@ -38,7 +38,7 @@ class TestWhenADominoFalls:
 
     @pytest.mark.proves("D2")
     async def test_a_domino_falls_no_earlier_than_it_is_retrieved(self) -> None:
-        """Those behind it wait for that as well."""
+        """Later ones wait for it too."""
         async with thp.future_dominos(expected=3) as futs:
             futs.begin()
             third = asyncio.ensure_future(futs[3])
@@ -90,7 +90,7 @@ class TestWhenADominoFalls:
 
     @pytest.mark.proves("D2")
     async def test_awaiting_outside_of_any_task_counts(self) -> None:
-        """Whoever drives a coroutine by hand awaits as well."""
+        """A coroutine that is driven by hand awaits too."""
         async with thp.future_dominos(expected=2) as futs:
             by_hand = futs[1].__await__()
             asyncio.get_running_loop().call_soon(next, by_hand)
@@ -101,7 +101,7 @@ class TestWhenADominoFalls:
 
     @pytest.mark.proves("D2")
     async def test_all_that_a_domino_woke_runs_before_the_next_one_falls(self) -> None:
-        """However many rounds of the loop that takes, in tasks and callbacks started on the way."""
+        """However many loop iterations that takes, including tasks and callbacks started on the way."""
         async with thp.future_dominos(expected=3) as futs:
             called: list[object] = []
             loop = asyncio.get_running_loop()
@@ -140,7 +140,7 @@ class TestWhenADominoFalls:
 
     @pytest.mark.proves("D2")
     async def test_what_has_arrived_on_a_socket_is_handled_before_the_next_domino_falls(self) -> None:
-        """The peer is on the same loop, so that the system always has something for one of the two."""
+        """The peer is on the same loop, so one of the two always has something to read."""
         here, there = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=here)
         echo_reader, echo_writer = await asyncio.open_connection(sock=there)
@@ -170,8 +170,8 @@ class TestWhenADominoFalls:
         assert called == [*(b"%d" % step for step in range(20)), "second"]
 
     @pytest.mark.proves("D2")
-    async def test_a_timer_that_is_not_due_keeps_no_domino_standing(self) -> None:
-        """The loop is quiet when it would have to wait for time to pass."""
+    async def test_a_pending_timer_does_not_delay_a_domino(self) -> None:
+        """The loop counts as idle when only timers are left."""
         timer = asyncio.get_running_loop().call_later(3600, pytest.fail)
         async with thp.future_dominos(expected=2) as futs:
             futs.begin()
@@ -182,7 +182,7 @@ class TestWhenADominoFalls:
     @pytest.mark.proves("D2")
     @given(order=st.permutations(range(1, 7)), seed=st.integers())
     def test_whatever_the_tasks_do_first_the_dominos_order_them(self, order: list[int], seed: int) -> None:
-        """In whatever order tasks are started, and whatever they do before and after, each waits for its turn."""
+        """Tasks go on in domino order, in whatever order they start and whatever else they do."""
         called: list[object] = []
         rounds = random.Random(seed)
 
@@ -208,11 +208,11 @@ class TestWhenADominoFalls:
 
 
 class TestOrderOfArrival:
-    """Those who wait for the same domino."""
+    """Several waiters of the same domino."""
 
     @pytest.mark.proves("D3")
-    async def test_tasks_and_callbacks_go_on_in_the_order_in_which_they_came(self) -> None:
-        """No kind of waiting is preferred."""
+    async def test_tasks_and_callbacks_wake_in_order_of_arrival(self) -> None:
+        """Neither kind of waiter is preferred."""
         async with thp.future_dominos(expected=1) as futs:
             called: list[object] = []
             tasks = []
@@ -228,8 +228,8 @@ class TestOrderOfArrival:
 
     @pytest.mark.proves("D3")
     @pytest.mark.parametrize("how", ["cancelled", "timed out"])
-    async def test_one_who_leaves_the_queue_changes_no_other_place_in_it(self, how: str) -> None:
-        """Those behind move up."""
+    async def test_a_waiter_that_leaves_does_not_reorder_the_others(self, how: str) -> None:
+        """The others keep their order."""
         async with thp.future_dominos(expected=1) as futs, thp.mocked_call_later() as m:
             called: list[object] = []
 
@@ -250,7 +250,7 @@ class TestOrderOfArrival:
 
     @pytest.mark.proves("D3")
     async def test_a_callback_runs_in_the_context_in_which_it_was_added(self) -> None:
-        """The context of whoever knocks the domino over is not seen."""
+        """Not in the context of the code that knocks the domino over."""
         variable = contextvars.ContextVar("variable", default="unset")
         async with thp.future_dominos(expected=1) as futs:
             called: list[str] = []
@@ -263,7 +263,7 @@ class TestOrderOfArrival:
         assert called == ["as it was added"]
 
     @pytest.mark.proves("D3")
-    async def test_a_failing_callback_is_told_to_the_loop_and_disturbs_nobody(self) -> None:
+    async def test_a_failing_callback_is_reported_to_the_loop_and_stops_nothing(self) -> None:
         """As with futures, the exception handler of the loop gets it."""
         errors: list[object] = []
         loop = asyncio.get_running_loop()
@@ -292,7 +292,7 @@ class TestCost:
     @pytest.mark.proves("D10")
     @pytest.mark.parametrize("tasks", ["one task", "as many tasks", "gathered"])
     def test_twice_as_many_dominos_cost_twice_as_much(self, tasks: str) -> None:
-        """What is counted is function calls, which are the same on every machine."""
+        """Measured in function calls, which are the same on every machine."""
 
         async def main(expected: int) -> None:
             nums = range(expected, 0, -1)

@@ -160,12 +160,12 @@ either_way_round = pytest.mark.parametrize("outside", ["time", "dominos"])
 
 
 class TestVirtualTime:
-    """Both ways round."""
+    """Dominos inside virtual time, and virtual time inside dominos."""
 
     @pytest.mark.proves("D9", "T8")
     @either_way_round
     async def test_dominos_fall_before_the_clock_moves(self, outside: str) -> None:
-        """All of them that can do, one after the other."""
+        """All that can fall do so first, one after the other."""
         called: list[object] = []
         async with both(outside, expected=3) as (futs, _), asyncio.TaskGroup() as tasks:
             tasks.create_task(at(0.1, called))
@@ -176,8 +176,8 @@ class TestVirtualTime:
 
     @pytest.mark.proves("D9", "T8")
     @either_way_round
-    async def test_a_domino_that_waits_for_somebody_who_sleeps_falls_when_that_one_comes(self, outside: str) -> None:
-        """Time goes by for as long as no domino can fall."""
+    async def test_time_passes_until_a_sleeping_task_awaits_its_domino(self, outside: str) -> None:
+        """The clock moves while no domino can fall."""
         called: list[object] = []
 
         async def sleeper() -> None:
@@ -198,7 +198,7 @@ class TestVirtualTime:
     @pytest.mark.proves("D9", "T9")
     @either_way_round
     async def test_dominos_fall_while_time_is_added(self, outside: str) -> None:
-        """Each at the time at which its turn comes."""
+        """Each at its own time."""
         called: list[object] = []
 
         async def task() -> None:
@@ -218,7 +218,7 @@ class TestVirtualTime:
     @pytest.mark.proves("D4", "D9")
     @either_way_round
     async def test_a_timeout_for_a_domino_strikes_in_virtual_time(self, outside: str) -> None:
-        """The domino stands on and falls later."""
+        """The domino falls later."""
         async with both(outside, expected=2) as (futs, m):
             futs.begin()
             with pytest.raises(TimeoutError):

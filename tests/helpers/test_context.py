@@ -36,7 +36,7 @@ class TestBeginning:
 
     @pytest.mark.proves("H1")
     async def test_a_context_has_a_name_a_log_and_the_running_loop(self) -> None:
-        """In async code the loop need not be said."""
+        """In async code the loop argument is optional."""
         ctx = begin("app")
 
         assert (ctx.name, ctx.log, ctx.loop) == ("app", LOG, asyncio.get_running_loop())
@@ -114,7 +114,7 @@ class TestChildren:
 
     @pytest.mark.proves("H2")
     async def test_a_child_shares_the_loop_and_the_log_of_its_parent(self) -> None:
-        """What is not said is inherited."""
+        """What is not passed is inherited."""
         parent = begin()
         child = parent.child(name="child")
 
@@ -242,8 +242,8 @@ class TestEnding:
             ctx.result()
 
     @pytest.mark.proves("H3")
-    async def test_an_unread_exception_warns_nobody(self) -> None:
-        """A context may end without anyone looking."""
+    async def test_an_unread_exception_of_a_context_causes_no_warning(self) -> None:
+        """The loop logs nothing."""
         reported: list[dict[str, object]] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, report: reported.append(report))

@@ -156,7 +156,7 @@ class TestLeaving:
 
     @pytest.mark.proves("H20")
     async def test_a_holder_waits_in_virtual_time(self) -> None:
-        """An hour of waiting for tasks is no hour of waiting for the test."""
+        """Waiting an hour for tasks takes no real time."""
         with begin() as ctx:
             async with thp.mocked_call_later(ctx=ctx):
                 async with hp.task_holder(ctx=ctx) as tasks:

@@ -1,4 +1,4 @@
-"""Everything works on uvloop, which shares nothing with asyncio's own loops."""
+"""Everything works on uvloop, which shares no code with asyncio's own loops."""
 
 import asyncio
 import functools
@@ -26,7 +26,7 @@ class TestVirtualTime:
 
     @pytest.mark.proves("B3", "T0", "T2", "T19")
     def test_hours_pass_at_once(self) -> None:
-        """All that waits for time waits for the virtual one, to the exact decimal."""
+        """Sleeps and timeouts end at exact virtual times."""
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ class TestVirtualTime:
 
     @pytest.mark.proves("B3", "T5", "T6", "T9")
     def test_timers_fire_in_order(self) -> None:
-        """What a deadline woke has run before the next one comes, and nothing later than the amount does."""
+        """What a timer woke has run before the next timer fires, and `add` fires nothing beyond its amount."""
         order: list[object] = []
 
         async def body() -> None:
@@ -70,7 +70,7 @@ class TestVirtualTime:
 
     @pytest.mark.proves("B3", "T0", "T19")
     def test_timers_can_be_cancelled(self) -> None:
-        """A handle is one of asyncio's, with all its methods."""
+        """Handles are asyncio's, with all their methods."""
 
         async def body() -> None:
             async with thp.mocked_call_later() as m:
@@ -86,7 +86,7 @@ class TestVirtualTime:
 
     @pytest.mark.proves("B3", "T11")
     def test_timers_set_before_the_block_stay_real(self) -> None:
-        """Such a timer fires after its real delay, and virtual hours do not change that."""
+        """They fire after their real delay, however many virtual hours pass."""
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
@@ -181,7 +181,7 @@ class TestDominos:
 
     @pytest.mark.proves("B3", "D2", "D6")
     def test_they_fall_in_order(self) -> None:
-        """Each waits for what the one before has woken, though that takes many rounds of the loop."""
+        """Each falls after what the previous one woke has run, even over many loop iterations."""
         order: list[object] = []
 
         async def body() -> None:
@@ -206,7 +206,7 @@ class TestDominos:
 
     @pytest.mark.proves("B3", "D9", "T8")
     def test_they_fall_before_the_clock_moves(self) -> None:
-        """Dominos inside virtual time take none of it."""
+        """Dominos take no virtual time."""
         order: list[object] = []
 
         async def body() -> None:
@@ -330,7 +330,7 @@ class TestSockets:
     )
     @pytest.mark.proves("B3", "T7")
     def test_no_timeout_strikes_while_both_ends_talk(self, exchange: Callable[[], Awaitable[None]]) -> None:
-        """The clock stands for as long as one has something to read that the other wrote."""
+        """The clock does not move while either end has something to read."""
 
         async def body() -> None:
             for _ in range(5):
@@ -342,7 +342,7 @@ class TestSockets:
 
     @pytest.mark.proves("B3", "T12")
     def test_a_thread_can_wake_the_loop(self) -> None:
-        """What a thread asks the loop to do is done while the loop waits for work."""
+        """`call_soon_threadsafe` from a thread runs while the clock is held by that thread's work."""
         order: list[object] = []
 
         async def body() -> None:
@@ -373,7 +373,7 @@ class TestLeaving:
     @pytest.mark.parametrize("error", [None, ZeroDivisionError, asyncio.CancelledError], ids=str)
     @pytest.mark.proves("B3", "T15", "B6")
     def test_everything_is_put_back(self, error: type[BaseException] | None) -> None:
-        """It does not matter how the block is left, nor what was going on."""
+        """However the block is left, and whatever was pending."""
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
@@ -418,7 +418,7 @@ class TestLeaving:
 
     @pytest.mark.proves("B3", "T15")
     def test_a_loop_that_is_closed_ends_the_block(self) -> None:
-        """Time is real again when a loop has been closed whose block nobody left."""
+        """Closing the loop of an open block makes time real again."""
         before = time.time
         loop = FACTORIES["uvloop"]()
         block = thp.mocked_call_later()

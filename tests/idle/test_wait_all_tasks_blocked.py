@@ -27,7 +27,7 @@ class TestWaiting:
     @pytest.mark.parametrize("steps", [0, 1, 50])
     @pytest.mark.proves("W1")
     def test_it_returns_after_all_that_runs_by_itself(self, run: Run, steps: int) -> None:
-        """However many passes of the loop the others need, they have come as far as they can."""
+        """However many loop iterations the others need."""
         order: list[object] = []
 
         async def body() -> None:
@@ -42,8 +42,8 @@ class TestWaiting:
 
     @on_every_loop
     @pytest.mark.proves("W1")
-    def test_a_chain_of_tasks_is_run_to_its_end(self, run: Run) -> None:
-        """What one task wakes in another is waited for too."""
+    def test_a_chain_of_tasks_runs_to_its_end(self, run: Run) -> None:
+        """Tasks that are woken by other tasks have run too."""
         order: list[object] = []
 
         async def body() -> None:
@@ -75,8 +75,8 @@ class TestWaiting:
 
     @on_every_loop
     @pytest.mark.proves("W1")
-    def test_it_does_not_wait_for_those_who_wait(self, run: Run) -> None:
-        """Outside virtual time a sleeping task is one that waits, and no real time passes for it."""
+    def test_it_does_not_wait_for_blocked_tasks(self, run: Run) -> None:
+        """Outside virtual time a sleeping task counts as blocked."""
 
         async def body() -> None:
             sleeping = asyncio.create_task(asyncio.sleep(3600))
@@ -95,7 +95,7 @@ class TestWaiting:
     @on_every_loop
     @pytest.mark.proves("W1")
     def test_what_a_peer_in_the_same_loop_answers_has_arrived(self, run: Run) -> None:
-        """Bytes that are on their way through the loop are something to run, those of a silent peer are not."""
+        """Bytes in transit count as work; a silent peer does not."""
         order: list[object] = []
 
         async def body() -> None:
@@ -129,7 +129,7 @@ class TestWaiting:
     @on_every_loop
     @pytest.mark.proves("W1")
     def test_what_waits_in_a_socket_is_read_first(self, run: Run) -> None:
-        """An event that the system has ready counts as something to run."""
+        """A readable socket counts as work."""
         order: list[object] = []
 
         async def body() -> None:
@@ -150,7 +150,7 @@ class TestWaiting:
 
     @pytest.mark.proves("W1", "P4")
     async def test_it_works_on_the_loop_of_the_test_framework(self) -> None:
-        """Whatever else that loop has to do, it returns."""
+        """It returns even though that loop runs other things too."""
         order: list[object] = []
         task = asyncio.create_task(take_steps(order, 3))
 
@@ -161,12 +161,12 @@ class TestWaiting:
 
 
 class TestSeveralWaiters:
-    """Those who wait for each other's blocking all return."""
+    """Tasks that wait for each other to block all return."""
 
     @on_every_loop
     @pytest.mark.proves("W2")
     def test_each_returns_once_the_others_wait(self, run: Run) -> None:
-        """Each goes on alone, in the order in which they came, and the next when it has blocked or ended."""
+        """They resume one at a time, in order of arrival, each when the previous one has blocked or ended."""
         order: list[object] = []
 
         async def body() -> None:
@@ -185,8 +185,8 @@ class TestSeveralWaiters:
 
     @on_every_loop
     @pytest.mark.proves("W2")
-    def test_a_waiter_that_is_cancelled_disturbs_nobody(self, run: Run) -> None:
-        """Cancelling reaches it at once, and the others return as if it had not been there."""
+    def test_a_cancelled_waiter_does_not_affect_the_others(self, run: Run) -> None:
+        """It is cancelled at once, and the others return as if it had not been there."""
         order: list[object] = []
 
         async def body() -> None:
@@ -209,12 +209,12 @@ class TestSeveralWaiters:
 
 
 class TestBesideTheOtherHelpers:
-    """Neither virtual time nor dominos move on for it."""
+    """It returns before virtual time moves, and after dominos that can fall."""
 
     @on_every_loop
     @pytest.mark.proves("W1", "T7")
     def test_the_clock_stands_still(self, run: Run) -> None:
-        """It returns before the clock moves, though every other task waits for time."""
+        """It returns before the clock moves, even if every other task is sleeping."""
         order: list[object] = []
 
         async def body() -> None:
@@ -233,7 +233,7 @@ class TestBesideTheOtherHelpers:
     @on_every_loop
     @pytest.mark.proves("W1", "T9")
     def test_what_is_due_now_is_served_first(self, run: Run) -> None:
-        """A timer of this very instant is something that is ready to run."""
+        """A timer that is due now counts as work."""
         order: list[object] = []
 
         async def body() -> None:
@@ -250,7 +250,7 @@ class TestBesideTheOtherHelpers:
     @pytest.mark.parametrize("virtual", [True, False], ids=["virtual time", "real time"])
     @pytest.mark.proves("W1", "D2")
     def test_dominos_that_can_fall_do_so_first(self, run: Run, virtual: bool) -> None:
-        """A task that waits for a domino which is about to fall is not blocked."""
+        """A task that awaits a domino that is about to fall is not blocked."""
         order: list[object] = []
 
         async def dominos() -> None:
@@ -299,8 +299,8 @@ class TestOutsideOfTasks:
     """A coroutine that somebody drives by hand."""
 
     @pytest.mark.proves("W2")
-    async def test_what_nobody_resumes_keeps_the_loop_from_nothing(self) -> None:
-        """The loop goes idle as usual and real timers fire; whoever resumes it later finds it over."""
+    async def test_a_waiter_that_nobody_resumes_does_not_block_the_loop(self) -> None:
+        """Real timers fire as usual, and resuming the waiter later ends it."""
         waiting = thp.wait_all_tasks_blocked()
         waiting.send(None)
 

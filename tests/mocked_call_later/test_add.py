@@ -1,4 +1,4 @@
-"""The clock is moved by hand, exactly."""
+"""`add` moves the clock by hand, exactly."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class Recorder:
 
 
 class TestAnAmountOfTime:
-    """What has happened when an `add` is over."""
+    """The state after `add` returns."""
 
     @pytest.mark.proves("T9")
     @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ class TestAnAmountOfTime:
         ],
     )
     async def test_the_clock_stands_that_much_later(self, precision: float, amount: float, end: float) -> None:
-        """The amount is rounded up to a tick, whether anything is due or not."""
+        """The amount is rounded up to a tick, whether or not a timer is due."""
         async with thp.mocked_call_later(precision=precision) as m:
             await m.add(amount)
 
@@ -59,7 +59,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T2", "T9")
     async def test_many_amounts_add_up_exactly(self) -> None:
-        """Thirty tenths are three seconds, also at an odd time of our age."""
+        """Thirty tenths are three seconds, also from a present-day start time."""
         async with thp.mocked_call_later(start_time=1700000000.123) as m:
             for _ in range(30):
                 await m.add(0.1)
@@ -68,7 +68,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T9")
     async def test_what_is_due_by_the_end_has_run_and_nothing_later_has(self) -> None:
-        """A timer that is due exactly at the end belongs to it."""
+        """A timer that is due exactly at the end fires."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         async with thp.mocked_call_later() as m:
@@ -81,7 +81,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T9")
     async def test_follow_up_work_of_the_last_moment_has_run(self) -> None:
-        """What was due at the end has been followed to its end: tasks, callbacks, timers for the same instant."""
+        """Including tasks, callbacks and timers for the same instant."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
 
@@ -104,7 +104,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T9")
     async def test_timers_set_on_the_way_count(self) -> None:
-        """A chain of timers is followed as far as the amount reaches."""
+        """A chain of timers fires as far as the amount reaches."""
         recorder = Recorder()
 
         async def tick() -> None:
@@ -124,7 +124,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T9")
     async def test_a_task_that_has_not_begun_begins_before_time_passes(self) -> None:
-        """What is ready when time is added counts from the time at which it is ready."""
+        """Its delays count from the time before the `add`."""
         recorder = Recorder()
         async with thp.mocked_call_later() as m:
             task = asyncio.ensure_future(recorder.after(asyncio.sleep(1), "slept"))
@@ -135,7 +135,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T7", "T9")
     async def test_what_a_socket_brings_is_follow_up_work(self) -> None:
-        """A conversation that a timer starts is over at the end of the amount."""
+        """A socket exchange that a timer starts is over when `add` returns."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         left, right = socket.socketpair()
@@ -151,7 +151,7 @@ class TestAnAmountOfTime:
 
     @pytest.mark.proves("T9")
     async def test_zero_runs_what_is_due_now(self) -> None:
-        """The clock does not move, and nothing that is due stays undone."""
+        """The clock does not move, and everything that is due runs."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         async with thp.mocked_call_later(start_time=7) as m:
@@ -182,10 +182,8 @@ class TestAnAmountOfTime:
             pytest.param(Decimal(1), TypeError, r"^amount must be a number of seconds, got Decimal.*$", id="Decimal"),
         ],
     )
-    async def test_what_is_no_amount_of_time_is_refused(
-        self, amount: float, error: type[Exception], message: str
-    ) -> None:
-        """Nothing happens but the error, and time goes on afterwards."""
+    async def test_invalid_amounts_are_rejected(self, amount: float, error: type[Exception], message: str) -> None:
+        """Nothing else changes, and time goes on afterwards."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         async with thp.mocked_call_later() as m:
@@ -199,15 +197,15 @@ class TestAnAmountOfTime:
         assert recorder.seen == [("due", 0)]
 
     @pytest.mark.proves("T9")
-    async def test_an_amount_that_leads_beyond_all_floats_is_refused(self) -> None:
-        """No float can tell such a time."""
+    async def test_an_amount_beyond_the_largest_float_is_rejected(self) -> None:
+        """No float can hold such a time."""
         async with thp.mocked_call_later(start_time=1.7e308, precision=1e300) as m:
             with pytest.raises(ValueError, match=r"^amount is too large: the clock would overflow, got 1e\+308$"):
                 await m.add(1e308)
 
 
 class TestWhileTimeIsAdded:
-    """Adding time beside everything else."""
+    """`add` while other things go on."""
 
     @pytest.mark.proves("T10")
     async def test_time_does_not_run_ahead(self) -> None:
@@ -224,7 +222,7 @@ class TestWhileTimeIsAdded:
 
     @pytest.mark.proves("T10")
     @pytest.mark.parametrize("amounts", [(5, 2), (2, 5), (3, 3)], ids=str)
-    async def test_two_at_once_end_each_at_its_own_time(self, amounts: tuple[float, float]) -> None:
+    async def test_two_concurrent_adds_each_end_at_their_own_time(self, amounts: tuple[float, float]) -> None:
         """They do not add up, and neither waits for the other."""
         recorder = Recorder()
         async with thp.mocked_call_later() as m:
@@ -237,8 +235,8 @@ class TestWhileTimeIsAdded:
         assert seen == sorted([*((f"added {amount}", amount) for amount in amounts), *slept], key=lambda each: each[1])
 
     @pytest.mark.proves("T10")
-    async def test_one_that_begins_during_another_ends_at_its_own_time(self) -> None:
-        """The amount counts from when it was asked for."""
+    async def test_an_add_that_begins_during_another_ends_at_its_own_time(self) -> None:
+        """The amount counts from the call."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         tasks: list[asyncio.Task[None]] = []
@@ -255,8 +253,8 @@ class TestWhileTimeIsAdded:
         assert recorder.seen == [("added by a callback", 1.5), ("added by the test", 2), ("added by a callback", 2.5)]
 
     @pytest.mark.proves("T10")
-    async def test_one_that_is_cancelled_leaves_the_clock_in_order(self) -> None:
-        """Time goes on by itself and by hand as if it had not been asked for."""
+    async def test_a_cancelled_add_leaves_the_clock_usable(self) -> None:
+        """Time goes on by itself and by hand as if it had not been called."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         async with thp.mocked_call_later() as m:
@@ -274,8 +272,8 @@ class TestWhileTimeIsAdded:
         assert recorder.seen == [("timer", 1), ("cancelled", 1), ("added", 3), ("slept", 4)]
 
     @pytest.mark.proves("T10")
-    async def test_a_timeout_around_one_strikes_on_the_way(self) -> None:
-        """Adding time makes the time pass that ends the waiting for it."""
+    async def test_a_timeout_around_an_add_strikes_on_the_way(self) -> None:
+        """The time that is added makes the timeout strike."""
         async with thp.mocked_call_later() as m:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(3):
@@ -286,7 +284,7 @@ class TestWhileTimeIsAdded:
             assert time.time() == 4
 
     @pytest.mark.proves("T10")
-    async def test_one_may_follow_the_other_in_a_callbacks_task(self) -> None:
+    async def test_a_task_that_a_timer_wakes_may_add_time(self) -> None:
         """A task that a timer wakes can move the clock while the test waits by itself."""
         loop = asyncio.get_running_loop()
         recorder = Recorder()
@@ -303,8 +301,8 @@ class TestWhileTimeIsAdded:
         assert recorder.seen == [("nothing", 1), ("a second", 2), ("slept", 5)]
 
     @pytest.mark.proves("T10", "T15")
-    async def test_one_that_waits_when_the_block_is_left_is_cancelled(self) -> None:
-        """Nobody waits for ever for a clock that stands still."""
+    async def test_an_add_that_waits_when_the_block_is_left_is_cancelled(self) -> None:
+        """No task waits for ever for a clock that no longer moves."""
         async with thp.mocked_call_later() as m:
             task = asyncio.ensure_future(m.add(100))
             await asyncio.sleep(1)
@@ -313,7 +311,7 @@ class TestWhileTimeIsAdded:
         assert task.cancelled()
 
     @pytest.mark.proves("T9", "T15")
-    async def test_after_the_block_it_is_an_error(self) -> None:
+    async def test_adding_time_after_the_block_is_an_error(self) -> None:
         """A clock that has been left does not move."""
         async with thp.mocked_call_later(name="clock") as m:
             await asyncio.sleep(1)

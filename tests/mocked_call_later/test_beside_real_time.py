@@ -1,4 +1,4 @@
-"""Virtual time beside what goes on in real time: older timers, watchdogs, threads and their loops."""
+"""Virtual time next to real time: older timers, watchdogs, threads and their loops."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ def watchdog(strike: Callable[[], None]) -> Callable[[], None]:
 
 
 class TestTimersOfRealTime:
-    """What was set before the block or watches over the test."""
+    """Timers that were set before the block, and watchdogs."""
 
     @pytest.mark.proves("T11")
     @pytest.mark.parametrize("start_time", [-(10.0**9), 0, 1.7e9], ids=repr)
@@ -73,7 +73,7 @@ class TestTimersOfRealTime:
 
     @pytest.mark.proves("T11")
     async def test_a_timer_set_before_keeps_its_handle(self) -> None:
-        """It can be cancelled from inside, and tells the time for which it was set."""
+        """It can be cancelled inside the block, and `when()` is its real deadline."""
         loop = asyncio.get_running_loop()
         called: list[str] = []
         before = loop.time()
@@ -99,7 +99,7 @@ class TestTimersOfRealTime:
 
     @pytest.mark.proves("T11")
     async def test_a_timeout_around_the_block_is_real(self) -> None:
-        """It neither strikes for virtual seconds nor waits for them."""
+        """Virtual seconds neither trigger nor delay it."""
         async with asyncio.timeout(30), thp.mocked_call_later():
             await asyncio.sleep(3600)
         with pytest.raises(TimeoutError):
@@ -110,7 +110,7 @@ class TestTimersOfRealTime:
 
     @pytest.mark.proves("T11")
     async def test_the_watchdog_of_a_test_framework_is_real_inside_the_block(self) -> None:
-        """It is not among the virtual timers, strikes in real time, and the clock does not move for it."""
+        """It is not pending in virtual time, strikes in real time, and does not move the clock."""
         async with thp.mocked_call_later() as m:
             timers = RealTimers(watchdog)
             pending = m.pending
@@ -124,7 +124,7 @@ class TestTimersOfRealTime:
 
     @pytest.mark.proves("T11")
     async def test_a_watchdog_that_is_cancelled_does_not_strike(self) -> None:
-        """A test that ends in time is not struck afterwards."""
+        """It can be cancelled like any timer."""
         loop = asyncio.get_running_loop()
         async with thp.mocked_call_later():
             timers = RealTimers(watchdog)
@@ -138,7 +138,7 @@ class TestTimersOfRealTime:
 
     @pytest.mark.proves("T11")
     def test_a_loop_that_extends_the_scheduler_keeps_real_timers_real(self) -> None:
-        """A loop class of somebody's own is recognised by the scheduler that it stands on."""
+        """A subclass that overrides `_run_once` is supported."""
 
         class CountingLoop(asyncio.SelectorEventLoop):
             """Counts its rounds."""
@@ -166,7 +166,7 @@ class TestTimersOfRealTime:
 
     @pytest.mark.proves("T1", "T11")
     def test_a_loop_with_a_clock_of_its_own_keeps_real_timers_on_that(self) -> None:
-        """Where `loop.time` is not that of asyncio, older timers are still served by it."""
+        """If a loop overrides `time`, older timers are measured by that."""
 
         class OffsetLoop(asyncio.SelectorEventLoop):
             """Lives a thousand seconds later."""
@@ -192,7 +192,7 @@ class TestThreads:
 
     @pytest.mark.proves("T1", "T17")
     def test_two_loops_in_two_threads_have_a_clock_each(self) -> None:
-        """Neither sees the time of the other, and a third thread sees the newest one on the wall."""
+        """Neither sees the time of the other."""
         turns = threading.Barrier(2, timeout=30)
         seen: dict[str, list[float]] = {}
 
@@ -267,8 +267,8 @@ class TestThreads:
         assert seen == [50, 53]
 
     @pytest.mark.proves("T7")
-    async def test_what_other_threads_hand_over_is_ready_work(self) -> None:
-        """`call_soon_threadsafe` wakes an idle loop, at the time at which the clock stands."""
+    async def test_what_other_threads_schedule_runs_at_once(self) -> None:
+        """`call_soon_threadsafe` wakes an idle loop without moving the clock."""
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
         async with thp.mocked_call_later():

@@ -1,4 +1,4 @@
-"""With `datetime=True`, what `time-machine` covers follows the clock."""
+"""With `datetime=True`, everything that `time-machine` patches follows the clock."""
 
 import asyncio
 import subprocess
@@ -32,7 +32,7 @@ def is_real(moment: datetime) -> bool:
 
 
 class TestFollowing:
-    """What shows the date shows that of the clock."""
+    """Dates are those of the clock."""
 
     @pytest.mark.parametrize(
         ("read", "expected"),
@@ -55,7 +55,7 @@ class TestFollowing:
     @on_every_loop
     @pytest.mark.proves("T14")
     def test_every_move_of_the_clock_is_followed(self, run: Run) -> None:
-        """Callbacks and what comes after `add` see the date that belongs to the time."""
+        """Callbacks, and code after `add`, see the matching date."""
         seen: list[tuple[float, float]] = []
 
         async def body() -> None:
@@ -90,7 +90,7 @@ class TestFollowing:
 
     @on_every_loop
     @pytest.mark.proves("T11", "T12", "T14")
-    def test_real_time_is_still_told_where_it_is_needed(self, run: Run) -> None:
+    def test_threads_and_idleness_still_use_real_time(self, run: Run) -> None:
         """Work in threads can wait for real, and the loop still knows how long it has been idle."""
 
         async def body() -> None:
@@ -103,7 +103,7 @@ class TestFollowing:
 
 
 class TestNesting:
-    """The date is that of the clock which is read."""
+    """The date follows the innermost clock."""
 
     @pytest.mark.parametrize(
         ("outer", "inner"), [(True, True), (True, False), (False, True)], ids=["both", "outer", "inner"]
@@ -140,7 +140,7 @@ class TestNesting:
         assert is_real(datetime.now())
 
     @pytest.mark.proves("T14", "B6")
-    async def test_a_journey_that_is_under_way_goes_on_afterwards(self) -> None:
+    async def test_a_time_machine_trip_around_the_block_goes_on_afterwards(self) -> None:
         """A test that travels by time-machine is, after the block, where it was before."""
         with time_machine.travel(1000.0, tick=False):
             async with thp.mocked_call_later(datetime=True):
@@ -173,7 +173,7 @@ class TestComingBack:
 
 
 class TestThoseWhoDoNotAsk:
-    """Without `datetime=True` nothing of this happens."""
+    """Without `datetime=True` none of this happens."""
 
     @pytest.mark.proves("T14")
     async def test_the_date_stays_real(self) -> None:

@@ -27,7 +27,7 @@ class TestDebugMode:
 
     @pytest.mark.proves("B4", "T0")
     async def test_timers_know_where_they_were_set(self, debug: asyncio.AbstractEventLoop) -> None:
-        """Their repr names the line, and they fire as ever."""
+        """Their repr names the line, and they fire as usual."""
         called: list[int] = []
         async with thp.mocked_call_later() as m:
             timer = debug.call_later(1, called.append, 1)
@@ -39,7 +39,7 @@ class TestDebugMode:
 
     @pytest.mark.proves("B4", "T0")
     async def test_timers_cannot_be_set_from_another_thread(self, debug: asyncio.AbstractEventLoop) -> None:
-        """What asyncio finds in debug mode is found in virtual time too."""
+        """Asyncio's check works in virtual time too."""
         errors: list[str] = []
 
         def set_timers() -> None:
@@ -71,7 +71,7 @@ class TestDebugMode:
 
     @pytest.mark.proves("B4", "T11", "T15")
     async def test_timers_of_real_time_and_timers_left_over_work(self, debug: asyncio.AbstractEventLoop) -> None:
-        """Where the loop measures its callbacks, it goes on doing so in real time."""
+        """The loop still measures slow callbacks in real time."""
         set_before = asyncio.Event()
         debug.call_later(0.01, set_before.set)
         left_over = asyncio.Event()
@@ -83,7 +83,7 @@ class TestDebugMode:
 
     @pytest.mark.proves("B4", "T7")
     async def test_sockets_and_timeouts_work(self, debug: asyncio.AbstractEventLoop) -> None:
-        """A conversation within a timeout takes no time."""
+        """A socket exchange within a timeout takes no virtual time."""
         left, right = socket.socketpair()
         with left, right:
             left.setblocking(False)

@@ -44,7 +44,7 @@ def real_logs(batch: int) -> list[Log]:
 @pytest.mark.proves("T2", "T3", "T5", "T6", "T7")
 @pytest.mark.parametrize("seed", seeds(os.environ.get("RANDOM_PROGRAMS", "0:120")))
 def test_a_program_does_in_virtual_time_what_it_does_in_real_time(seed: int) -> None:
-    """The log in virtual time is that in real time, by order and by time."""
+    """Both logs have the same entries in the same order, at the same times."""
     program, clock = random_programs.program(seed), CLOCKS[seed % len(CLOCKS)]
     real = real_logs(seed // SIDE_BY_SIDE)[seed % SIDE_BY_SIDE]
     virtual = random_programs.in_virtual_time(program, clock)
@@ -81,7 +81,7 @@ def test_a_report_names_the_seed_the_first_difference_and_the_program() -> None:
 
 
 def test_a_slow_machine_is_given_longer_slots() -> None:
-    """A real run in which something came too late is made again, until nothing does."""
+    """A real run in which anything was late is repeated with longer slots."""
     program = "import time\nasync def task_1():\n    time.sleep(0.015)\n    log('late')\nstart(task_1)"
     assert random_programs.in_real_time([program]) == [[(0, "late"), (0, "task_1 ended"), (16, "cancelling all")]]
 

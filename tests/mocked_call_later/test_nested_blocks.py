@@ -1,4 +1,4 @@
-"""Virtual time within virtual time, and what goes on in the time around a block."""
+"""Nested virtual time, and timers that outlive their block."""
 
 import asyncio
 import math
@@ -14,8 +14,8 @@ class TestWhatIsPending:
     """Timers that have not fired when the block is left."""
 
     @pytest.mark.proves("T16")
-    async def test_timers_go_on_for_what_remained_of_their_delay(self) -> None:
-        """Outside is virtual here as well, so that the times can be seen exactly."""
+    async def test_timers_keep_the_rest_of_their_delay(self) -> None:
+        """The surrounding time is virtual too, so the times are exact."""
         loop = asyncio.get_running_loop()
         fired: list[tuple[str, float]] = []
 
@@ -53,8 +53,8 @@ class TestWhatIsPending:
             assert await task == 1003
 
     @pytest.mark.proves("T16")
-    async def test_a_timer_goes_on_in_real_time_where_that_is_what_is_around(self) -> None:
-        """Neither early nor lost."""
+    async def test_a_timer_goes_on_in_real_time_after_the_outermost_block(self) -> None:
+        """It is neither early nor lost."""
         loop = asyncio.get_running_loop()
         soon, too_early = asyncio.Event(), asyncio.Event()
         async with thp.mocked_call_later(precision=0.01):
@@ -67,8 +67,8 @@ class TestWhatIsPending:
         assert not too_early.is_set()
 
     @pytest.mark.proves("T16")
-    async def test_a_timer_that_goes_on_can_be_cancelled(self) -> None:
-        """The handle from inside stands for it outside as well."""
+    async def test_a_timer_that_outlives_its_block_can_be_cancelled(self) -> None:
+        """With the handle from inside the block."""
         loop = asyncio.get_running_loop()
         fired: list[str] = []
         async with thp.mocked_call_later() as outer:
@@ -99,7 +99,7 @@ class TestWhatIsPending:
 
     @pytest.mark.proves("T16")
     async def test_a_failing_callback_is_reported_outside_as_well(self) -> None:
-        """The exception handler of the loop hears of it once."""
+        """The exception handler of the loop is called once."""
         loop = asyncio.get_running_loop()
         reported: list[object] = []
         loop.set_exception_handler(lambda _, context: reported.append(repr(context["exception"])))
@@ -115,7 +115,7 @@ class TestWhatIsPending:
 
 
 class TestBlocksInBlocks:
-    """Clocks within clocks."""
+    """Nested blocks."""
 
     @pytest.mark.proves("T17")
     async def test_the_inner_clock_is_seen_inside_and_the_outer_one_afterwards(self) -> None:
@@ -145,7 +145,7 @@ class TestBlocksInBlocks:
 
     @pytest.mark.proves("T17")
     async def test_each_block_counts_its_own_callbacks(self) -> None:
-        """What fires inside is not seen by the block around it."""
+        """What fires inside is not in the outer block's `called_times`."""
         async with thp.mocked_call_later() as outer:
             await asyncio.sleep(1)
             async with thp.mocked_call_later() as inner:
@@ -196,7 +196,7 @@ class TestBlocksInBlocks:
 
     @pytest.mark.proves("T17")
     async def test_the_inner_clock_moves_before_the_outer_one(self) -> None:
-        """However near the next deadline outside is, time passes inside as long as something waits there."""
+        """As long as a timer is pending inside, however near the next deadline outside is."""
         loop = asyncio.get_running_loop()
         order: list[str] = []
         async with thp.mocked_call_later() as outer:

@@ -14,7 +14,7 @@ class TestOrder:
 
     @pytest.mark.proves("T5")
     async def test_timers_of_one_deadline_fire_in_the_order_in_which_they_were_set(self) -> None:
-        """Also where there are many, and however their deadline was said."""
+        """Also if there are many, and whether they were set by delay or by deadline."""
         loop = asyncio.get_running_loop()
         order: list[int] = []
         async with thp.mocked_call_later() as m:
@@ -27,7 +27,7 @@ class TestOrder:
 
     @pytest.mark.proves("T5")
     async def test_timers_inside_one_tick_fire_by_their_exact_deadline(self) -> None:
-        """The clock is coarse, and the order is not."""
+        """The clock is coarse, but the order is exact."""
         loop = asyncio.get_running_loop()
         order: list[float] = []
         async with thp.mocked_call_later(precision=1) as m:
@@ -39,8 +39,8 @@ class TestOrder:
         assert m.called_times == [1] * 6
 
     @pytest.mark.proves("T5")
-    async def test_one_deadline_between_ticks_is_one_however_it_was_come_to(self) -> None:
-        """Timers set at different times for the same moment fire in the order in which they were set."""
+    async def test_equal_deadlines_between_ticks_fire_in_the_order_in_which_they_were_set(self) -> None:
+        """Also if they were set at different times with different delays."""
         loop = asyncio.get_running_loop()
         deadlines = [round(0.25 + tenths / 10, 2) for tenths in range(50)]
         order: list[tuple[float, str]] = []
@@ -59,7 +59,7 @@ class TestOrder:
 
     @pytest.mark.proves("T5")
     async def test_a_shorter_delay_fires_first_however_short_it_is(self) -> None:
-        """Next to nothing is less than half a tick."""
+        """Also if both delays are below half a tick."""
         loop = asyncio.get_running_loop()
         order: list[str] = []
         async with thp.mocked_call_later() as m:
@@ -71,7 +71,7 @@ class TestOrder:
 
     @pytest.mark.proves("T5", "T10")
     async def test_a_callback_fires_once_when_the_task_that_it_wakes_adds_time(self) -> None:
-        """Moving the clock from within what a timer set off serves no timer twice."""
+        """`add` called from a timer's follow-up work fires no timer twice."""
         loop = asyncio.get_running_loop()
         order: list[object] = []
         woken = asyncio.Event()
@@ -94,7 +94,7 @@ class TestOrder:
 
     @pytest.mark.proves("T5")
     async def test_a_callback_may_cancel_a_timer_of_the_same_deadline(self) -> None:
-        """What is cancelled in time does not fire, and cancelling what has fired does nothing."""
+        """A timer cancelled in time does not fire; cancelling one that has fired does nothing."""
         loop = asyncio.get_running_loop()
         order: list[str] = []
         async with thp.mocked_call_later() as m:
@@ -110,7 +110,7 @@ class TestOrder:
     @pytest.mark.proves("T6")
     @pytest.mark.parametrize("gap", [1, 0.05], ids=["ticks apart", "inside one tick"])
     async def test_what_one_deadline_woke_has_run_before_the_next_fires(self, gap: float) -> None:
-        """Follow-up work is not overtaken, however many rounds of the loop it takes."""
+        """However many loop iterations its follow-up work takes."""
         loop = asyncio.get_running_loop()
         order: list[str] = []
 
@@ -143,11 +143,11 @@ class TestOrder:
 
 
 class TestWhenTheClockMoves:
-    """When nothing else is left to do."""
+    """Only when the loop has nothing else to do."""
 
     @pytest.mark.proves("T7")
     async def test_the_clock_stands_while_anything_is_ready(self) -> None:
-        """A busy loop is not idle, for however many rounds."""
+        """However many loop iterations that takes."""
         async with thp.mocked_call_later() as m:
             sleeping = asyncio.ensure_future(asyncio.sleep(1))
             for _ in range(200):
@@ -159,7 +159,7 @@ class TestWhenTheClockMoves:
 
     @pytest.mark.proves("T7")
     async def test_what_a_socket_brings_comes_before_the_clock_moves(self) -> None:
-        """A conversation over real sockets takes no virtual time, whatever timeouts surround it."""
+        """A socket exchange takes no virtual time, whatever timeouts surround it."""
         loop = asyncio.get_running_loop()
         left, right = socket.socketpair()
         with left, right:
@@ -183,7 +183,7 @@ class TestWhenTheClockMoves:
 
     @pytest.mark.proves("T7")
     async def test_a_timer_due_now_is_served_before_the_clock_moves(self) -> None:
-        """Whoever sets a zero delay when the loop falls idle is served at the same time."""
+        """A zero delay set as the loop goes idle fires at the same time."""
         loop = asyncio.get_running_loop()
         seen: list[float] = []
         async with thp.mocked_call_later():
@@ -194,7 +194,7 @@ class TestWhenTheClockMoves:
 
     @pytest.mark.proves("T7", "D2", "D9")
     async def test_a_timer_due_now_is_served_before_a_domino_falls(self) -> None:
-        """Who has set a zero delay has work left, with and without virtual time."""
+        """A zero delay counts as work, with and without virtual time."""
         loop = asyncio.get_running_loop()
 
         async def program() -> list[object]:
@@ -219,7 +219,7 @@ class TestWhenTheClockMoves:
 
     @pytest.mark.proves("T8", "D9")
     async def test_dominos_fall_before_the_clock_moves(self) -> None:
-        """A row that has begun is at its end before the next timer fires, whichever block is inside the other."""
+        """All that can fall before the next timer do, whichever block is inside the other."""
         order: list[object] = []
 
         async def take(futs: thp.FutureDominos, *numbers: int) -> None:

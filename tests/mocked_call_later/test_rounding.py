@@ -33,7 +33,7 @@ class TestRounding:
     async def test_a_sleep_ends_on_the_first_tick_that_is_not_early(
         self, precision: float, delay: float, end: float
     ) -> None:
-        """Parts of a tick are rounded up, and the noise of floats is not."""
+        """Parts of a tick are rounded up, but float noise is not."""
         async with thp.mocked_call_later(precision=precision) as m:
             await asyncio.sleep(delay)
 
@@ -42,8 +42,8 @@ class TestRounding:
 
     @pytest.mark.proves("T3")
     @pytest.mark.parametrize("start_time", [0, 0.123, 1700000000.123], ids=repr)
-    async def test_whoever_waits_for_a_deadline_by_the_clock_does_not_spin(self, start_time: float) -> None:
-        """Sleeping for what is missing to a time leads to it in few steps, however floats are rounded."""
+    async def test_waiting_for_a_deadline_by_the_clock_does_not_spin(self, start_time: float) -> None:
+        """Sleeping for the remaining time reaches the deadline in few steps, however floats round."""
         loop = asyncio.get_running_loop()
         async with thp.mocked_call_later(start_time=start_time, precision=0.001):
             deadline = loop.time() + 0.0105
@@ -56,7 +56,7 @@ class TestRounding:
 
     @pytest.mark.proves("T3")
     @pytest.mark.parametrize("delay", [0, -0.0, -5, -math.inf], ids=repr)
-    async def test_no_delay_means_this_instant_but_not_inside_the_call(self, delay: float) -> None:
+    async def test_a_zero_delay_fires_at_the_same_time_but_not_inside_the_call(self, delay: float) -> None:
         """The callback runs at the same virtual time, after the code that set it."""
         loop = asyncio.get_running_loop()
         order: list[object] = []
@@ -70,7 +70,7 @@ class TestRounding:
 
     @pytest.mark.proves("T3")
     async def test_a_zero_delay_is_served_where_asyncio_would_serve_it(self) -> None:
-        """Behind what is ready when it is set, before what those set off."""
+        """After what is already scheduled, before anything that those schedule."""
         loop = asyncio.get_running_loop()
 
         async def program() -> list[str]:
@@ -98,7 +98,7 @@ class TestRounding:
     @pytest.mark.parametrize("wake_up", [0.2, 0.25], ids=["on a tick", "between ticks"])
     @pytest.mark.parametrize("delay", [0, -1], ids=["zero", "negative"])
     async def test_a_zero_delay_is_served_to_a_task_that_polls_for_it(self, wake_up: float, delay: float) -> None:
-        """Waiting for this instant by `sleep(0)` ends, although the loop is never idle meanwhile."""
+        """Polling with `sleep(0)` ends, although the loop is never idle meanwhile."""
         loop = asyncio.get_running_loop()
         called: list[int] = []
         rounds = 0
@@ -144,7 +144,7 @@ class TestRounding:
 
     @pytest.mark.proves("T3")
     async def test_a_callback_that_sets_itself_again_at_once_leaves_the_loop_responsive(self) -> None:
-        """Without any delay the clock stands, but what else is ready runs, and so do events and timers of real time."""
+        """The clock stands, but everything else that is ready runs, and so do events and real timers."""
         loop = asyncio.get_running_loop()
         real_timer = asyncio.Event()
         loop.call_later(0.01, real_timer.set)
@@ -168,12 +168,12 @@ class TestRounding:
 
 
 class TestCost:
-    """A price for each timer, and none for ticks."""
+    """Each timer has a cost, ticks have none."""
 
     @pytest.mark.proves("T4")
     @pytest.mark.parametrize("precision", [1e-9, 1e-6, 1], ids=repr)
     async def test_a_wait_costs_little_however_many_ticks_it_has(self, precision: float) -> None:
-        """A century of nanoseconds takes as few calls of functions as a second."""
+        """A century in steps of a nanosecond takes as few function calls as a second."""
         calls: list[str] = []
         async with thp.mocked_call_later(precision=precision) as m:
             sys.setprofile(lambda frame, event, arg: calls.append(event))
@@ -186,7 +186,7 @@ class TestCost:
 
     @pytest.mark.proves("T4")
     async def test_timeouts_that_never_strike_are_forgotten(self) -> None:
-        """Cancelled timers do not pile up until their time comes, and the others are none the worse."""
+        """Cancelled timers do not pile up until they are due, and the others still fire."""
         loop = asyncio.get_running_loop()
         cancelled: list[weakref.ref[asyncio.TimerHandle]] = []
         called: list[int] = []
@@ -207,7 +207,7 @@ class TestCost:
 
     @pytest.mark.proves("T4", "T5")
     async def test_a_callback_may_cancel_so_many_timers_that_the_queue_is_swept(self) -> None:
-        """Sweeping in the middle of serving loses nothing and serves nothing twice."""
+        """Sweeping while timers fire loses none and fires none twice."""
         loop = asyncio.get_running_loop()
         called: list[str] = []
         async with thp.mocked_call_later() as m:

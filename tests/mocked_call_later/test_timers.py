@@ -11,7 +11,7 @@ from machinery import test_helpers as thp
 
 
 class TestTimers:
-    """What `call_later` and `call_at` return, and what becomes of it."""
+    """What `call_later` and `call_at` return, and how it behaves."""
 
     @pytest.mark.proves("T0")
     async def test_timers_are_timer_handles(self) -> None:
@@ -33,7 +33,7 @@ class TestTimers:
 
     @pytest.mark.proves("T0")
     async def test_a_callback_is_called_with_its_arguments(self) -> None:
-        """Arguments are kept as they were given."""
+        """Arguments are passed on unchanged."""
         loop = asyncio.get_running_loop()
         called: list[tuple[object, ...]] = []
         async with thp.mocked_call_later() as m:
@@ -45,7 +45,7 @@ class TestTimers:
 
     @pytest.mark.proves("T0")
     async def test_a_callback_runs_in_the_context_it_was_given_or_in_a_copy(self) -> None:
-        """Like asyncio, a timer copies the context in which it is set unless it is told another."""
+        """As in asyncio, a timer copies the current context unless it is given another."""
         variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="default")
         other = contextvars.copy_context()
         other.run(variable.set, "given")
@@ -74,7 +74,7 @@ class TestTimers:
         ids=lambda failure: type(failure).__name__,
     )
     async def test_a_failing_callback_is_reported_to_the_loop_and_stops_nothing(self, failure: BaseException) -> None:
-        """The exception handler of the loop hears of it, and time goes on."""
+        """The exception handler of the loop is called, and time goes on."""
         loop = asyncio.get_running_loop()
         reported: list[object] = []
         called: list[str] = []
@@ -101,7 +101,7 @@ class TestTimers:
     def test_an_interrupt_in_a_callback_stops_the_loop_as_it_does_without_us(
         self, failure: type[BaseException]
     ) -> None:
-        """Who wants to end the program ends it, and who then goes on has missed nothing."""
+        """It ends the run, and if the loop runs again no timer has been lost."""
         real = time.time
         called: list[str] = []
 
@@ -131,7 +131,7 @@ class TestTimers:
 
     @pytest.mark.proves("T0", "T5")
     def test_an_interrupt_in_a_callback_that_is_due_at_once_loses_no_other(self) -> None:
-        """Those of other deadlines in the same round are called when the loop runs again."""
+        """The others of the same iteration are called when the loop runs again."""
         called: list[str] = []
 
         def interrupt() -> None:
@@ -156,8 +156,8 @@ class TestTimers:
         assert called_times == [0, 0, 5]
 
     @pytest.mark.proves("T0")
-    async def test_what_cannot_be_a_timer_is_refused_by_name(self) -> None:
-        """A wrong argument is an error where it is given, not later in the loop."""
+    async def test_invalid_timers_are_rejected_where_they_are_set(self) -> None:
+        """A wrong argument is an error in the call, not later in the loop."""
         loop = asyncio.get_running_loop()
         called: list[object] = []
         event: object = None

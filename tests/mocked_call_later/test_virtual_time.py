@@ -1,4 +1,4 @@
-"""Virtual time does what it is for."""
+"""Virtual time works: the documented example, the clock, and what waits for it."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ async def ctx() -> AsyncIterator[hp.CTX]:
 
 
 class TestTheExampleOfTheReference:
-    """What users read first."""
+    """The example that users read first."""
 
     @pytest.mark.proves("T0", "T1", "P5")
     async def test_three_seconds_pass(self, ctx: hp.CTX) -> None:
@@ -64,11 +64,11 @@ class TestTheExampleOfTheReference:
 
 
 class TestTheClock:
-    """What the functions that tell the time answer."""
+    """The functions that return the time."""
 
     @pytest.mark.proves("T1")
     async def test_all_functions_read_one_clock(self) -> None:
-        """Whoever asks, and however, is told the same time."""
+        """All of them return the same time."""
         loop = asyncio.get_running_loop()
         seen = []
         async with thp.mocked_call_later(start_time=1700000000.123):
@@ -95,7 +95,7 @@ class TestTheClock:
 
     @pytest.mark.proves("T1")
     async def test_performance_counters_are_real(self) -> None:
-        """What measures how long a test really takes goes on doing so."""
+        """A test can still measure how long it really takes."""
         before = time.perf_counter()
         async with thp.mocked_call_later(start_time=-(10.0**9)):
             await asyncio.sleep(10.0**8)
@@ -105,7 +105,7 @@ class TestTheClock:
 
     @pytest.mark.proves("T1")
     async def test_other_threads_see_virtual_wall_time_and_real_monotonic_time(self) -> None:
-        """A thread that waits for real is not led astray by `monotonic`."""
+        """Threads that wait in real time need `monotonic`."""
         seen: list[float] = []
         before = time.monotonic(), time.monotonic_ns()
 
@@ -124,7 +124,7 @@ class TestTheClock:
 
     @pytest.mark.proves("T1")
     async def test_the_clock_stands_still_while_code_runs(self) -> None:
-        """However long code really computes, no virtual time passes."""
+        """No virtual time passes while code computes."""
         async with thp.mocked_call_later():
             began = time.perf_counter()
             while time.perf_counter() < began + 0.01:
@@ -132,7 +132,7 @@ class TestTheClock:
 
     @pytest.mark.proves("T2")
     async def test_thirty_short_sleeps_last_exactly_three_seconds(self) -> None:
-        """The clock does not gather the rounding errors of floats."""
+        """Float rounding errors do not add up."""
         async with thp.mocked_call_later() as m:
             for _ in range(30):
                 await asyncio.sleep(0.1)
@@ -157,13 +157,13 @@ class TestWhatIsVirtual:
         ],
     )
     async def test_waiting_takes_virtual_time(self, start: Start, seconds: float) -> None:
-        """All that waits by the loop's timers takes the time that it would really take."""
+        """Everything that waits by the loop's timers takes its full time, virtually."""
         async with thp.mocked_call_later():
             assert await seconds_of(start) == seconds
 
     @pytest.mark.proves("T0")
     async def test_timeouts_are_virtual_and_can_be_moved(self) -> None:
-        """`timeout`, `timeout_at` and `reschedule` keep the time of the block."""
+        """`timeout`, `timeout_at` and `reschedule` use virtual time."""
         loop = asyncio.get_running_loop()
         struck = []
         async with thp.mocked_call_later(start_time=100):
@@ -185,7 +185,7 @@ class TestWhatIsVirtual:
 
     @pytest.mark.proves("T0")
     async def test_as_completed_times_out_in_virtual_time(self) -> None:
-        """What is done in time is given, and the rest is a timeout."""
+        """What is done in time is yielded, and the rest is a timeout."""
 
         async def after(seconds: float) -> float:
             await asyncio.sleep(seconds)
@@ -204,11 +204,11 @@ class TestWhatIsVirtual:
 
 
 class TestWhatTheTestSees:
-    """What the object of the block tells."""
+    """What the block's object shows."""
 
     @pytest.mark.proves("T19")
     async def test_called_times_are_those_of_the_callbacks_that_were_called(self) -> None:
-        """Cancelled timers are absent, and the others in order."""
+        """In order, without cancelled timers."""
         loop = asyncio.get_running_loop()
         async with thp.mocked_call_later(start_time=5) as m:
             before = m.called_times[:]
@@ -223,7 +223,7 @@ class TestWhatTheTestSees:
 
     @pytest.mark.proves("T19")
     async def test_pending_are_the_deadlines_to_come(self) -> None:
-        """They are sorted and exact; timers that were cancelled or never come are absent."""
+        """Sorted and exact, without timers that were cancelled or never fire."""
         loop = asyncio.get_running_loop()
         async with thp.mocked_call_later(start_time=100) as m:
             timers = [loop.call_later(delay, int) for delay in (3, 0.3, 1, 0.25, float("inf"))]
@@ -237,7 +237,7 @@ class TestWhatTheTestSees:
 
     @pytest.mark.proves("T19", "B2")
     async def test_the_repr_shows_the_clock_what_is_pending_and_the_name(self) -> None:
-        """A failed assertion about it says what there is to know."""
+        """So that a failed assertion about it is readable."""
         loop = asyncio.get_running_loop()
         async with thp.mocked_call_later(name="outer") as m:
             empty = repr(m)

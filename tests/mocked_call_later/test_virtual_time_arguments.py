@@ -1,4 +1,4 @@
-"""Virtual time refuses what cannot work, before it replaces anything."""
+"""Invalid arguments are rejected before anything is replaced."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from tests.state import state_of
 
 
 class TestArguments:
-    """What a block is opened with."""
+    """The arguments of a block."""
 
     @pytest.mark.proves("T18")
     @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ class TestArguments:
             ),
         ],
     )
-    async def test_what_cannot_work_is_refused_on_entering(
+    async def test_invalid_arguments_are_rejected_on_entering(
         self, arguments: dict[str, object], error: type[Exception], message: str
     ) -> None:
         """The message says what was wrong, and nothing is replaced."""
@@ -59,7 +59,7 @@ class TestArguments:
 
     @pytest.mark.proves("T18")
     async def test_another_loop_is_refused(self) -> None:
-        """A block is of the loop that runs it."""
+        """A block works only on the loop that runs it."""
         with contextlib.closing(asyncio.new_event_loop()) as loop:
             before = state_of(loop)
             with pytest.raises(ValueError, match=r"^loop must be the running loop .*$"):
@@ -79,8 +79,8 @@ class TestArguments:
 
     @pytest.mark.proves("T18")
     @pytest.mark.parametrize(("start_time", "precision"), [(-5.5, 0.1), (1.7e9, 1e-6), (10**10, 1), (0, 1e-12)])
-    async def test_odd_clocks_that_can_work_do(self, start_time: float, precision: float) -> None:
-        """Time may begin before zero, and ticks may be tiny where floats are fine."""
+    async def test_unusual_but_valid_clocks_work(self, start_time: float, precision: float) -> None:
+        """Time may start before zero, and ticks may be tiny where floats are precise enough."""
         async with thp.mocked_call_later(start_time=start_time, precision=precision):
             await asyncio.sleep(2)
 

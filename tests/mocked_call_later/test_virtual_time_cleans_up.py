@@ -47,7 +47,7 @@ class TestHoweverTheBlockIsLeft:
 
     @pytest.mark.proves("T15", "B6")
     async def test_a_block_that_is_left_normally_leaves_no_trace(self) -> None:
-        """Twice in a row, to be sure that the first leaves nothing that the second needs."""
+        """Twice in a row."""
         loop = asyncio.get_running_loop()
         before = state_of(loop)
         for _ in range(2):
@@ -60,7 +60,7 @@ class TestHoweverTheBlockIsLeft:
     @pytest.mark.proves("T15", "B6")
     @pytest.mark.parametrize("exception", EXCEPTIONS, ids=lambda exception: type(exception).__name__)
     async def test_the_exception_that_left_the_block_is_the_one_that_is_seen(self, exception: BaseException) -> None:
-        """The very object, of whatever type, and all is put back by then."""
+        """The same object, of any type, and everything has been put back by then."""
         loop = asyncio.get_running_loop()
         before = state_of(loop)
         seen: list[BaseException] = []
@@ -90,7 +90,7 @@ class TestHoweverTheBlockIsLeft:
     async def test_a_task_may_be_cancelled_wherever_it_waits(
         self, wait: Callable[[thp.MockedCallLater], Awaitable[object]]
     ) -> None:
-        """The block is left at once, and the cancellation is what is seen."""
+        """The block is left at once, by the cancellation."""
         loop = asyncio.get_running_loop()
         before = state_of(loop)
         waits = asyncio.Event()
@@ -127,7 +127,7 @@ class TestHoweverTheBlockIsLeft:
 
     @pytest.mark.proves("T15")
     async def test_nothing_is_waited_for(self) -> None:
-        """Leaving takes not a single round of the loop, whatever is pending."""
+        """Leaving takes no loop iteration, whatever is pending."""
         loop = asyncio.get_running_loop()
         rounds: list[str] = []
         async with thp.mocked_call_later():
@@ -141,7 +141,7 @@ class TestHoweverTheBlockIsLeft:
 
     @pytest.mark.proves("T15", "B6")
     def test_a_loop_that_is_closed_while_the_block_is_open_ends_it(self) -> None:
-        """Also without anybody leaving the block, and leaving it then does nothing more."""
+        """Leaving the block afterwards does nothing more."""
         real = time.time
         loop = asyncio.new_event_loop()
         block = thp.mocked_call_later()
@@ -159,7 +159,7 @@ class TestHoweverTheBlockIsLeft:
 
     @pytest.mark.proves("T15", "B6")
     def test_a_block_of_a_loop_that_is_gone_can_be_left(self) -> None:
-        """Also where the loop was closed behind the back of the block, so that nothing pending can go on."""
+        """Even if the loop was closed without the block noticing, so that pending timers are lost."""
         real = time.time
         loop = asyncio.new_event_loop()
         block = thp.mocked_call_later()
@@ -268,14 +268,14 @@ class TestHoweverTheBlockIsLeft:
 
 
 class TestOtherPatches:
-    """Who else replaces what a block replaces."""
+    """Other code that patches the same attributes."""
 
     @pytest.mark.proves("T15", "B6")
     @pytest.mark.parametrize("name", FUNCTIONS[:4])
     async def test_a_function_of_time_that_others_replaced_meanwhile_is_theirs(
         self, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        """It stays while they want it, and what they put back then tells the real time."""
+        """It stays until they undo it, and what they restore then returns the real time."""
         real = getattr(time, name)
         try:
             async with thp.mocked_call_later():
@@ -297,7 +297,7 @@ class TestOtherPatches:
     async def test_a_method_of_the_loop_that_others_replaced_meanwhile_is_theirs(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """When they put back what they found, timers keep the time around the block."""
+        """When they restore what they found, timers use the time around the block."""
         loop = asyncio.get_running_loop()
         before = loop.time()
         called: list[str] = []
@@ -325,7 +325,7 @@ class TestOtherPatches:
 
     @pytest.mark.proves("T15", "B6")
     async def test_what_others_had_replaced_before_is_put_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The block goes over their functions and gives them back."""
+        """The block patches over their functions and restores them."""
         loop = asyncio.get_running_loop()
 
         def theirs() -> float:

@@ -1,4 +1,4 @@
-"""What the tests of reports share: failing, waiting, and reading what is told of that."""
+"""What the tests of reports share: ways to fail and to wait, and ways to read a report."""
 
 import asyncio
 import re
@@ -9,11 +9,11 @@ FIRST = "look here first: "
 
 
 class Boom(Exception):
-    """What goes wrong in these tests."""
+    """The failure in these tests."""
 
 
 async def wait_for_ever() -> None:
-    """Wait for what nobody does."""
+    """Wait for an event that is never set."""
     await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""What leaves a block of dominos tells which have fallen, and who waits for which."""
+"""The report of a block of dominos: which have fallen, and who waits for which."""
 
 import asyncio
 import itertools
@@ -94,7 +94,7 @@ class TestWhichHaveFallenAndWhy:
 
     @pytest.mark.proves("R4")
     async def test_when_all_have_fallen_none_is_left(self) -> None:
-        """The failure is another one."""
+        """The failure has another reason."""
         with pytest.raises(Boom) as caught:
             async with thp.future_dominos(expected=2) as futs:
                 futs.begin()
@@ -279,7 +279,7 @@ class TestWhoHasEnded:
 
     @pytest.mark.proves("R3", "R4")
     async def test_a_task_that_died_before_it_came_to_a_domino_is_told(self) -> None:
-        """It is the reason why nobody asks."""
+        """It is why the domino was not retrieved."""
 
         async def fail(futs: thp.FutureDominos) -> None:
             raise Boom(1)
@@ -299,7 +299,7 @@ class TestWhoHasEnded:
 
     @pytest.mark.proves("R4")
     async def test_a_task_that_has_been_woken_but_has_not_run_is_told_apart(self) -> None:
-        """The assertion came too early for it."""
+        """It has not run since its domino fell."""
         with pytest.raises(Boom) as caught:
             async with thp.future_dominos(expected=1) as futs:
                 asyncio.create_task(await_each(futs, 1), name="woken")

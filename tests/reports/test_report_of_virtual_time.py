@@ -1,4 +1,4 @@
-"""What leaves a block of virtual time tells what went on in it."""
+"""The report of a block of virtual time."""
 
 import asyncio
 import contextlib
@@ -124,7 +124,7 @@ class TestWhatLeavesTheBlock:
 
     @pytest.mark.proves("R1")
     async def test_a_generator_that_is_closed_gets_no_report(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Being closed is no failure."""
+        """Closing a generator is no failure."""
         left = []
 
         async def fixture() -> AsyncIterator[None]:
@@ -157,7 +157,7 @@ class TestWhatIsTold:
 
     @pytest.mark.proves("R2", "R3")
     async def test_where_the_clock_stands_and_what_is_pending_was_called_died_and_waits(self) -> None:
-        """All of it, in one report."""
+        """All of them in one report."""
         with pytest.raises(AssertionError) as caught:
             async with thp.mocked_call_later(name="shop", start_time=100, precision=0.5):
                 loop = asyncio.get_running_loop()
@@ -204,7 +204,7 @@ class TestWhatIsTold:
 
     @pytest.mark.proves("R2")
     async def test_the_callback_that_was_called_last_is_named_with_its_line(self) -> None:
-        """Though nothing else is told of it."""
+        """Also when nothing is pending."""
         with pytest.raises(Boom) as caught:
             async with thp.mocked_call_later() as m:
                 asyncio.get_running_loop().call_later(4.95, wait_for_ever.__str__)
@@ -269,7 +269,7 @@ class TestWhatIsTold:
     @pytest.mark.usefixtures("work_patience")
     @pytest.mark.proves("R2")
     async def test_real_work_that_time_has_moved_past_is_named_as_such(self) -> None:
-        """It is what a timeout around it struck for."""
+        """It is the reason for a timeout around it."""
         stop = threading.Event()
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later(), asyncio.timeout(5):
@@ -281,7 +281,7 @@ class TestWhatIsTold:
 
     @pytest.mark.proves("R3")
     async def test_a_task_whose_end_somebody_has_seen_is_not_where_to_look_first(self) -> None:
-        """It comes behind those that nobody has looked at."""
+        """Exceptions that nobody has retrieved come first."""
 
         async def fail(number: int) -> None:
             raise Boom(number)
@@ -502,7 +502,7 @@ class TestCancelledFromOutside:
 
     @pytest.mark.proves("R5")
     async def test_the_note_of_the_cancellation_says_the_same(self, caplog: pytest.LogCaptureFixture) -> None:
-        """For where it is not lost."""
+        """For runners that show it."""
         notes = []
 
         async def body() -> None:
@@ -557,7 +557,7 @@ class TestCancelledFromOutside:
 
     @pytest.mark.proves("R5")
     async def test_a_timeout_in_the_block_shows_what_waited_when_it_struck(self) -> None:
-        """Its report is that of the moment, for it ends a task group as well; nothing is logged."""
+        """The report is made when it strikes, before a task group ends its tasks."""
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later(), asyncio.timeout(5), asyncio.TaskGroup() as tasks:
                 tasks.create_task(wait_for_ever(), name="child")
@@ -566,7 +566,7 @@ class TestCancelledFromOutside:
 
     @pytest.mark.proves("R5")
     async def test_a_failure_after_a_timeout_is_reported_as_it_is_then(self) -> None:
-        """What was kept when the timeout struck is old."""
+        """Not as it was when the timeout struck."""
         with pytest.raises(Boom) as caught:
             async with thp.mocked_call_later():
                 try:
@@ -580,7 +580,7 @@ class TestCancelledFromOutside:
 
     @pytest.mark.proves("R5")
     async def test_the_latest_of_many_timeouts_is_the_one_that_is_shown(self) -> None:
-        """A report is never that of an earlier one, even where not every one is kept."""
+        """Even though not every timeout has a report of its own."""
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later():
                 for _ in range(50):
@@ -596,7 +596,7 @@ class TestCancelledFromOutside:
     async def test_after_many_timeouts_what_waited_is_still_kept_now_and_then(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A watchdog strikes long after the last timeout."""
+        """For a watchdog that strikes long after the last timeout."""
         monkeypatch.setattr("machinery._test_helpers._task_watch._KEEP_EVERY", -1)
         with pytest.raises(TimeoutError) as caught:
             async with thp.mocked_call_later():
@@ -639,7 +639,7 @@ class TestCancelledFromOutside:
     async def test_a_very_long_chain_of_timeouts_is_not_followed_to_its_end(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whether a cancellation stands there does not matter any more."""
+        """A cancellation beyond the bound is not found."""
         error: BaseException = asyncio.CancelledError()
         for _ in range(1000):
             outer = TimeoutError()
@@ -659,12 +659,12 @@ class TestCancelledFromOutside:
 
 
 class TestTimeThatGoesOn:
-    """A clock that moves and moves."""
+    """A clock that never stops moving."""
 
     @pytest.mark.proves("R2")
     @pytest.mark.usefixtures("no_debug_mode")
     async def test_a_loop_that_repeats_itself_for_ever_is_pointed_at(self, caplog: pytest.LogCaptureFixture) -> None:
-        """The clock has moved far, and something sets the next timer each time."""
+        """The report says so after many callbacks."""
         enough = asyncio.Event()
 
         async def retry() -> None:
@@ -686,11 +686,11 @@ class TestTimeThatGoesOn:
 
 
 class TestBusyLoop:
-    """A loop that never rests."""
+    """A loop that is never idle."""
 
     @pytest.mark.proves("R10")
     async def test_a_task_that_polls_with_sleep_0_is_named(self, caplog: pytest.LogCaptureFixture) -> None:
-        """With its line, and what to do instead."""
+        """With its line and advice."""
 
         async def poll() -> None:
             for _ in itertools.count():
@@ -716,7 +716,7 @@ class TestBusyLoop:
 
     @pytest.mark.proves("R10")
     async def test_a_callback_that_calls_itself_again_and_again_is_named(self) -> None:
-        """It needs no task for that."""
+        """Also without a task."""
         stop: list[bool] = []
 
         async def body() -> None:
@@ -753,7 +753,7 @@ class TestBusyLoop:
 
 
 class TestRepr:
-    """One line, safe at any moment."""
+    """One line, available at any time."""
 
     @pytest.mark.proves("R11")
     async def test_it_is_one_line_with_the_clock_and_what_is_pending_at_any_moment(self) -> None:

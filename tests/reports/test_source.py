@@ -48,7 +48,7 @@ async def started(coroutine: Coroutine[Any, Any, Any]) -> Task:
 
 
 async def leaf() -> None:
-    """Wait for what nobody does."""
+    """Wait for an event that is never set."""
     await asyncio.Event().wait()
 
 

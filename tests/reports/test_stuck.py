@@ -1,4 +1,4 @@
-"""A block in which waiting is hopeless is left with `Stuck`, and no other."""
+"""Deadlocks end with `Stuck`, and nothing else does."""
 
 import asyncio
 import contextlib
@@ -75,7 +75,7 @@ class TestNothingCanHappenAnyMore:
     @pytest.mark.proves("R6")
     @either
     async def test_a_wait_that_cannot_end_is_ended(self, block: Block) -> None:
-        """In virtual time and in dominos alike; it is an AssertionError, and comes with the report."""
+        """By an AssertionError with the report, in virtual time and in dominos alike."""
         with pytest.raises(thp.Stuck) as caught:
             async with block():
                 await wait_for_ever()
@@ -86,13 +86,13 @@ class TestNothingCanHappenAnyMore:
 
     @pytest.mark.proves("R6")
     async def test_its_name_is_that_of_the_public_module(self) -> None:
-        """Where users find it."""
+        """`machinery.test_helpers.Stuck`."""
         assert (thp.Stuck.__module__, thp.Stuck.__qualname__) == ("machinery.test_helpers", "Stuck")
 
     @pytest.mark.proves("R6")
     @either
-    async def test_all_who_wait_are_told_where_they_waited_before_anybody_is_cancelled(self, block: Block) -> None:
-        """A task group ends its tasks only afterwards."""
+    async def test_the_report_shows_where_all_tasks_waited_before_any_was_cancelled(self, block: Block) -> None:
+        """Also those of a task group, which ends its tasks first."""
         with pytest.raises(thp.Stuck) as caught:
             async with block(), asyncio.TaskGroup() as tasks:
                 tasks.create_task(wait_for_ever(), name="one")
@@ -107,7 +107,7 @@ class TestNothingCanHappenAnyMore:
     @pytest.mark.proves("R6")
     @either
     async def test_the_task_goes_on_as_if_it_had_never_been_cancelled(self, block: Block) -> None:
-        """What counts its cancellations, such as `asyncio.timeout`, works after that."""
+        """`asyncio.timeout`, which counts cancellations, works afterwards."""
         with pytest.raises(thp.Stuck):
             async with block():
                 await wait_for_ever()
@@ -121,7 +121,7 @@ class TestNothingCanHappenAnyMore:
 
     @pytest.mark.proves("R6")
     async def test_it_comes_only_after_a_while_of_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Patience begins anew with whatever happens, as here through a timer of a test framework."""
+        """The wait starts over with each event, here a timer of a test framework."""
         monkeypatch.setattr("machinery._test_helpers._task_watch.STUCK_AFTER", 0.06)
         happened = []
         for number in range(3):
@@ -134,7 +134,7 @@ class TestNothingCanHappenAnyMore:
 
     @pytest.mark.proves("R6")
     async def test_a_clock_that_only_add_moves_gets_stuck_when_nobody_adds(self) -> None:
-        """The timers that are pending do not help."""
+        """Despite its pending timers."""
         with pytest.raises(thp.Stuck) as caught:
             async with thp.mocked_call_later(autojump_threshold=float("inf")):
                 await asyncio.sleep(5)
@@ -195,12 +195,12 @@ class TestNothingCanHappenAnyMore:
 
 
 class TestABodyThatKeepsTheCancellation:
-    """The task is cancelled, and somebody does not let that pass."""
+    """The body swallows our cancellation."""
 
     @pytest.mark.proves("R9")
     @either
     async def test_a_block_that_is_left_without_an_exception_is_stuck_all_the_same(self, block: Block) -> None:
-        """Without the cancellation it would never have been left."""
+        """It was left only because of the cancellation."""
         with pytest.raises(thp.Stuck):
             async with block():
                 with contextlib.suppress(asyncio.CancelledError):
@@ -209,7 +209,7 @@ class TestABodyThatKeepsTheCancellation:
     @pytest.mark.proves("R1", "R9")
     @either
     async def test_another_exception_is_the_one_that_is_seen(self, block: Block) -> None:
-        """With what Stuck would have said in its note."""
+        """Its note has the message of Stuck."""
         with pytest.raises(Boom) as caught:
             async with block():
                 try:
@@ -223,7 +223,7 @@ class TestABodyThatKeepsTheCancellation:
     @pytest.mark.proves("R9")
     @either
     async def test_a_body_that_waits_on_is_cancelled_again(self, block: Block) -> None:
-        """Until it ends: it never hangs."""
+        """Until it ends, so it never hangs."""
         kept: list[object] = []
         with pytest.raises(thp.Stuck):
             async with block():
@@ -245,7 +245,7 @@ class TestCancelledFromOutsideAsWell:
     @pytest.mark.proves("R9")
     @either
     async def test_a_task_that_is_cancelled_by_somebody_ends_cancelled(self, block: Block) -> None:
-        """Though Stuck had begun to end it."""
+        """Although its deadlock had already been detected."""
         noted: list[int] = []
 
         async def body() -> None:
@@ -272,14 +272,14 @@ class TestCancelledFromOutsideAsWell:
 
 
 class TestABlockWhoseTaskHasEnded:
-    """As with a fixture, which some runners run in a task of its own."""
+    """As with a fixture that a runner runs in its own task."""
 
     @pytest.mark.proves("R6")
     @either
     async def test_it_cannot_be_left_and_so_the_report_is_logged_once(
         self, block: Block, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whoever hangs is ended by a watchdog, if by anybody."""
+        """Only a watchdog can end the task that hangs."""
         stack = contextlib.AsyncExitStack()
 
         async def fixture() -> None:
@@ -303,7 +303,7 @@ class TestABlockWhoseTaskHasEnded:
 
     @pytest.mark.proves("R6")
     async def test_a_block_around_it_is_given_up_in_its_place(self) -> None:
-        """If that one's task is the one that waits."""
+        """If the task of the outer block is the one that waits."""
         stack = contextlib.AsyncExitStack()
 
         async def fixture() -> None:
@@ -377,7 +377,7 @@ class TestTimeThatStandsStill:
 
     @pytest.mark.proves("R7")
     async def test_a_series_that_ends_by_itself_is_not_disturbed(self) -> None:
-        """Then time goes on."""
+        """Time goes on after them."""
         calls = []
         async with thp.mocked_call_later() as m:
             loop = asyncio.get_running_loop()
@@ -498,7 +498,7 @@ REAL = [
 
 
 class TestNeverWhereSomethingRealCouldStillWakeTheTest:
-    """Patience is 0.02 seconds here, and whoever waits is woken after 0.1."""
+    """The deadlock patience is 0.02 seconds here, and the waiting task is woken after 0.1."""
 
     async def waits_until_it_is_woken(self, block: Block, seconds: float = 0.1) -> None:
         """Wait in a block until the timer of a watchdog ends that."""
@@ -514,7 +514,7 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
     @pytest.mark.proves("R8")
     @either
     async def test_without_anything_real_the_same_wait_is_ended(self, block: Block) -> None:
-        """The tests below could fail."""
+        """Shows that the tests below can fail."""
         with pytest.raises(thp.Stuck):
             await self.waits_until_it_is_woken(block, 10)
 
@@ -563,7 +563,7 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
     async def test_what_could_still_wake_it_is_told_when_a_watchdog_ends_it(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It is the reason why it was not given up."""
+        """It is why the wait was not ended before."""
         stop = threading.Event()
 
         async def body() -> None:
@@ -586,8 +586,8 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
         ]
 
     @pytest.mark.proves("R7", "R8")
-    async def test_time_that_stands_still_is_left_to_stand_as_long_as_a_thread_could_end_that(self) -> None:
-        """It might be what the callbacks look for."""
+    async def test_a_standstill_is_not_ended_while_a_thread_could_end_it(self) -> None:
+        """The callbacks may be polling for what the thread does."""
         enough, done = threading.Event(), threading.Event()
 
         def wait_and_tell() -> None:
@@ -637,7 +637,7 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
 
 
 class TestWhatDoesNotCountAsReal:
-    """It cannot wake the test, or only to end it."""
+    """Things that cannot wake the test, or only to end it."""
 
     @pytest.mark.proves("R6")
     @either
@@ -652,7 +652,7 @@ class TestWhatDoesNotCountAsReal:
     @pytest.mark.proves("R6")
     @either
     async def test_a_timer_that_was_cancelled(self, block: Block) -> None:
-        """The loop keeps it until its time has come."""
+        """The loop keeps it until it is due."""
         asyncio.get_running_loop().call_later(60, print).cancel()
         with pytest.raises(thp.Stuck):
             async with block():
@@ -661,7 +661,7 @@ class TestWhatDoesNotCountAsReal:
     @pytest.mark.proves("R6")
     @either
     async def test_the_thread_of_pytest_timeout(self, block: Block) -> None:
-        """It ends the test when its time has come, and does nothing else."""
+        """It can only end the test."""
 
         def timeout_timer() -> None:
             """Never called."""
@@ -677,7 +677,7 @@ class TestWhatDoesNotCountAsReal:
     @pytest.mark.proves("R6")
     @either
     async def test_the_thread_in_which_pytest_xdist_waits_for_orders(self, block: Block) -> None:
-        """It knows nothing of the test."""
+        """It has nothing to do with the test."""
         stop = threading.Event()
         scope: dict[str, Any] = {"__name__": "execnet.gateway_base", "stop": stop}
         exec("def receive():\n    stop.wait()", scope)
@@ -696,6 +696,7 @@ class TestWhatDoesNotCountAsReal:
 
         async def body() -> None:
             handlers.append(signal.getsignal(signal.SIGINT))
+            after(20, asyncio.all_tasks().pop().cancel)
             async with virtual_time():
                 await wait_for_ever()
 

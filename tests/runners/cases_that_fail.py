@@ -40,7 +40,7 @@ async def test_virtual_time(peer: socket.socket) -> None:
 
 
 async def test_dominos(peer: socket.socket) -> None:
-    """The one who should await the first domino waits for something else."""
+    """The task that should await the first domino waits for something else."""
     async with limit(), thp.future_dominos(expected=2, name="of a client") as futs, asyncio.TaskGroup() as tasks:
 
         async def send() -> None:
@@ -90,5 +90,5 @@ async def test_timeout_inside() -> None:
 
 
 async def receive_nothing() -> None:
-    """Wait for what nobody does."""
+    """Wait for an event that is never set."""
     await asyncio.Event().wait()

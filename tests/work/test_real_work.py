@@ -1,4 +1,4 @@
-"""Work that is really done holds the clock."""
+"""Work elsewhere holds the clock: threads, processes, name look-ups."""
 
 import asyncio
 import contextlib
@@ -117,7 +117,7 @@ def held_up() -> Iterator[threading.Event]:
 
 
 class TestHolding:
-    """Real work is done in no virtual time."""
+    """Work elsewhere takes no virtual time."""
 
     @on_every_loop
     @pytest.mark.usefixtures("slow_resolver")
@@ -147,7 +147,7 @@ class TestHolding:
     )
     @pytest.mark.proves("T12")
     def test_executors_of_the_users_own_hold_the_clock(self, run: Run, make: Callable[[], Executor]) -> None:
-        """It does not matter whose threads or processes do the work."""
+        """The executor may be the user's own."""
 
         async def body() -> None:
             with make() as executor:
@@ -162,7 +162,7 @@ class TestHolding:
     @on_every_loop
     @pytest.mark.proves("T12")
     def test_work_is_done_before_the_next_deadline(self, run: Run) -> None:
-        """Work ends before the time of a shorter sleep has come, as if it took no time."""
+        """Work ends before even a short sleep does."""
         order: list[object] = []
 
         async def body() -> None:
@@ -199,7 +199,7 @@ class TestHolding:
     @on_every_loop
     @pytest.mark.proves("T12")
     def test_pieces_of_work_one_after_the_other_each_hold_the_clock(self, run: Run, work_patience: float) -> None:
-        """Together they may take longer than a single one may."""
+        """The bound applies to each, not to their sum."""
 
         async def body() -> None:
             async with thp.mocked_call_later(), asyncio.timeout(5):
@@ -212,7 +212,7 @@ class TestHolding:
     @on_every_loop
     @pytest.mark.proves("T12")
     def test_what_work_raises_is_raised_where_it_is_awaited(self, run: Run) -> None:
-        """Work that fails holds the clock no more."""
+        """Work that has failed no longer holds the clock."""
 
         async def body() -> None:
             async with thp.mocked_call_later():
@@ -263,11 +263,11 @@ class TestHolding:
 
 
 class TestTheBound:
-    """Work that does not end does not stop the clock for ever."""
+    """Work that does not end stops the clock for a limited time."""
 
     @pytest.mark.proves("T12")
     async def test_after_two_real_seconds_time_moves_on(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Work that does not end is told once, by name, and is not waited for again."""
+        """One warning names it, and it is not waited for again."""
         began = time.perf_counter()
 
         with held_up() as released:
@@ -285,7 +285,7 @@ class TestTheBound:
     @on_every_loop
     @pytest.mark.usefixtures("work_patience")
     @pytest.mark.proves("T12")
-    def test_what_was_overtaken_holds_no_more_but_what_begins_later_does(
+    def test_overtaken_work_no_longer_holds_the_clock_but_later_work_does(
         self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Only what began after the warning is waited for from then on."""
@@ -337,7 +337,7 @@ class TestTheBound:
     @on_every_loop
     @pytest.mark.proves("T12")
     def test_events_from_outside_do_not_make_it_longer(self, run: Run, work_patience: float) -> None:
-        """A peer that sends something all the time keeps no clock from moving past work that does not end."""
+        """A peer that keeps sending does not extend the bound."""
         most = 1000
         beats: list[bytes] = []
 
@@ -375,7 +375,7 @@ class TestTheBound:
     def test_time_in_which_the_loop_is_busy_does_not_count(
         self, run: Run, work_patience: float, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A test that computes for long does not make the clock lose its patience with work."""
+        """Only idle time counts towards the bound."""
 
         async def body() -> None:
             with held_up() as released:
@@ -395,10 +395,10 @@ class TestTheBound:
 
     @on_every_loop
     @pytest.mark.proves("T12")
-    def test_work_that_nobody_waits_for_any_more_holds_nothing(
+    def test_work_whose_waiter_was_cancelled_does_not_hold_the_clock(
         self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The clock goes on as soon as the waiting for work is cancelled, though its thread is still busy."""
+        """Even though its thread is still busy."""
 
         async def body() -> None:
             with held_up() as released:
@@ -420,8 +420,8 @@ class TestTheBound:
 
     @on_every_loop
     @pytest.mark.proves("T12")
-    def test_a_process_that_is_killed_holds_no_more(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
-        """What counts is whether the process runs, not whether anybody waits for it."""
+    def test_a_killed_process_does_not_hold_the_clock(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        """A process holds the clock only while it runs."""
 
         async def body() -> None:
             async with thp.mocked_call_later():
@@ -438,12 +438,14 @@ class TestTheBound:
 
 
 class TestAroundTheBlock:
-    """The clock cares for what is begun inside its block alone."""
+    """Only work that was started inside the block counts."""
 
     @on_every_loop
     @pytest.mark.proves("T12")
-    def test_work_begun_before_the_block_holds_nothing(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
-        """Only what is begun inside holds the clock."""
+    def test_work_started_before_the_block_does_not_hold_the_clock(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The clock moves at once, without a warning."""
 
         async def body() -> None:
             with held_up() as released:
@@ -460,7 +462,7 @@ class TestAroundTheBlock:
     @on_every_loop
     @pytest.mark.proves("T12", "T15", "B6")
     def test_the_loop_does_its_work_as_before_when_the_block_is_left(self, run: Run) -> None:
-        """Nothing stands in front of the methods of the loop any more."""
+        """The methods of the loop are its own again."""
 
         async def body() -> None:
             loop = asyncio.get_running_loop()
@@ -475,7 +477,7 @@ class TestAroundTheBlock:
 
 
 class TestThreadsOfAnyio:
-    """The loop is not told of them."""
+    """The loop does not know of them."""
 
     @pytest.mark.proves("T12")
     async def test_work_that_is_overtaken_is_named_by_its_thread(
