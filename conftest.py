@@ -25,6 +25,10 @@ pytest_plugins = ["pytester"]
 
 SETTINGS = Path(__file__).with_name("pyproject.toml")
 RUN_BY_PYTEST = "<!-- run: pytest -->"
+# Tests of what asyncio's loops do and uvloop does not, by name.
+NOT_ON_UVLOOP = {
+    "test_an_interrupt_in_a_callback_stops_the_loop_as_it_does_without_us": "it ends the process",
+}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -112,9 +116,28 @@ pytest_collect_file = SybilCollection(
 ).pytest()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that the session `tests_uvloop` uses."""
+    parser.addoption("--uvloop", action="store_true", help="make the loops of the tests uvloop's")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `asyncio.run` and pytest-asyncio make loops of uvloop."""
+    if config.getoption("--uvloop"):
+        import uvloop
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the blocks back in reading order after the shuffle: each may build on those before it."""
+    for item in items if config.getoption("--uvloop") else ():
+        reason = NOT_ON_UVLOOP.get(getattr(item, "originalname", item.name))
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"not on uvloop: {reason}"))
     places = [place for place, item in enumerate(items) if isinstance(item, SybilItem)]
     blocks = sorted((items[place] for place in places), key=lambda block: (block.path, block.location[1] or 0))
     for place, block in zip(places, blocks, strict=True):
