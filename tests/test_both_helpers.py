@@ -17,14 +17,8 @@ import pytest
 
 import machinery
 from machinery import test_helpers as thp
+from tests.dominos import fall
 from tests.loops import Run, on_every_loop
-
-
-async def fall(futs: thp.FutureDominos, *nums: int) -> None:
-    """Let these dominos fall, one after the other."""
-    futs.begin()
-    for num in nums:
-        await futs[num]
 
 
 async def dominos() -> None:

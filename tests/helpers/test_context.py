@@ -13,13 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from machinery import helpers as hp
-
-LOG = logging.getLogger("tests.context")
-
-
-def begin(name: str = "app") -> hp.CTX:
-    """Begin a context on the loop of the test."""
-    return hp.CTX.beginning(name=name, log=LOG)
+from tests.helpers.contexts import LOG, begin
 
 
 @pytest.fixture

@@ -10,13 +10,7 @@ import pytest
 
 from machinery import helpers as hp
 from machinery import test_helpers as thp
-
-LOG = logging.getLogger("tests.task_holder")
-
-
-def begin() -> hp.CTX:
-    """Begin a context on the loop of the test."""
-    return hp.CTX.beginning(name="app", log=LOG)
+from tests.helpers.contexts import LOG, begin
 
 
 class Steps(list[object]):

@@ -11,12 +11,11 @@ import pytest
 
 from machinery import test_helpers as thp
 
-SECONDS = os.environ.get("LIMIT")
-
 
 def limit() -> contextlib.AbstractAsyncContextManager[object]:
     """Give the watchdog of those who have no runner for that."""
-    return asyncio.timeout(float(SECONDS)) if SECONDS else contextlib.nullcontext()
+    seconds = os.environ.get("LIMIT")
+    return asyncio.timeout(float(seconds)) if seconds else contextlib.nullcontext()
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Tests that wait for ever in virtual time, each of which the watchdog of alt-pytest-asyncio has to end."""
 
 import asyncio
+import contextlib
 import itertools
+import time
+from collections.abc import Iterator
 
 from machinery import test_helpers as thp
 from tests.runners.cases import futs, m
@@ -15,16 +18,28 @@ async def sleep_on_and_on() -> None:
         await asyncio.sleep(3600)
 
 
+@contextlib.contextmanager
+def telling_when_it_ends(test: str) -> Iterator[None]:
+    """Print how many virtual hours have passed when a test is ended."""
+    began = time.time()
+    try:
+        yield
+    finally:
+        print(f"{test} ended after {(time.time() - began) / 3600:.0f} hours")
+
+
 async def test_block_of_virtual_time() -> None:
     """Nothing is left that could move the clock."""
     async with thp.mocked_call_later():
-        await asyncio.Event().wait()
+        with telling_when_it_ends("test_block_of_virtual_time"):
+            await asyncio.Event().wait()
 
 
 async def test_block_of_virtual_time_in_which_time_goes_on() -> None:
     """The clock runs away, and real time passes as ever."""
     async with thp.mocked_call_later():
-        await sleep_on_and_on()
+        with telling_when_it_ends("test_block_of_virtual_time_in_which_time_goes_on"):
+            await sleep_on_and_on()
 
 
 async def test_block_of_dominos() -> None:
@@ -35,15 +50,18 @@ async def test_block_of_dominos() -> None:
 
 async def test_fixture_of_virtual_time(m: thp.MockedCallLater) -> None:
     """The clock was there before the watchdog."""
-    await asyncio.Event().wait()
+    with telling_when_it_ends("test_fixture_of_virtual_time"):
+        await asyncio.Event().wait()
 
 
 async def test_fixture_of_virtual_time_in_which_time_goes_on(m: thp.MockedCallLater) -> None:
     """The clock was there before the watchdog, and runs away from it."""
-    await sleep_on_and_on()
+    with telling_when_it_ends("test_fixture_of_virtual_time_in_which_time_goes_on"):
+        await sleep_on_and_on()
 
 
 async def test_both() -> None:
     """Each inside the other."""
     async with thp.future_dominos(expected=1) as futs, thp.mocked_call_later():
-        await futs[1]
+        with telling_when_it_ends("test_both"):
+            await futs[1]

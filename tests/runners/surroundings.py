@@ -1,6 +1,10 @@
 """What a pytest that is run by a test may know of the one that runs it: nothing."""
 
 import os
+from collections.abc import Callable
+
+Outcome = Callable[[str, str], tuple[int, str]]
+"""Gives the exit code and the output of a run, by the names of its runner and of the run."""
 
 # Coverage looks like a debugger to alt-pytest-asyncio before Python 3.12, and then its watchdog does not strike.
 # pytest prints more, or in colours, or in wider lines, for some of the others: with `CI` each failure in full twice.

@@ -1,128 +1,110 @@
 """Whatever ends a test that hangs, the output says what hung, and where."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runners.surroundings import environment
+from tests.reports.reading import FIRST
+from tests.runners.surroundings import Outcome
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases_that_fail.py"
-# Nothing of this project's own settings, and no plugin but those that are named.
-PYTEST = ["pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"]
-ALT = ["-p", "alt_pytest_asyncio.plugin", "-p", "alt_pytest_asyncio.enable", "-o", "default_async_timeout=0.3"]
-ASYNCIO = ["-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"]
-ASYNCIO += ["-o", "asyncio_default_fixture_loop_scope=function"]
-TIMEOUT = ["-p", "pytest_timeout", *ASYNCIO]
-
-HANGS = ["test_virtual_time", "test_dominos", "test_busy_loop"]
+CASES = Path(__file__).with_name("cases_that_fail.py")
 
 
-def output_of(*options: str, tests: list[str], limit: str = "") -> str:
-    """Return what pytest prints of some of the cases."""
-    ran = subprocess.run(
-        [sys.executable, "-m", *PYTEST, *options, *(f"{CASES.name}::{test}" for test in tests)],
-        cwd=HERE,
-        env=environment(LIMIT=limit),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 1, ran.stdout
-    return ran.stdout
+def output_of(outcome: Outcome, runner: str, run: str) -> str:
+    """Return what is printed of tests that fail."""
+    code, output = outcome(runner, run)
+    assert code == 1, output
+    return output
 
 
-def line(source: str) -> str:
-    """Return how the line with this source is shown."""
+def lines_with(output: str, task: str, source: str) -> list[str]:
+    """Return the lines of a report that name a task and the place of this source."""
     lines = CASES.read_text(encoding="utf-8").splitlines()
     [number] = [number for number, text in enumerate(lines, start=1) if text.strip() == source]
-    return f"{CASES.name}:{number}: {source}"
+    return [line for line in output.splitlines() if task in line and f"{CASES.name}:{number}: {source}" in line]
 
 
 def reports(output: str, block: str) -> int:
     """Return how many reports there are of a block."""
-    return len(re.findall(rf"{block} stands at|dominos {block}: ", output))
+    return len(re.findall(rf"^(?:E +)?(?:virtual time|dominos) {block}", output, re.MULTILINE))
 
 
-def check_that_all_is_told(output: str, times: int = 1) -> None:
-    """See that each block that hung has its report, and how often."""
-    for told in [
-        f"  task 'receiver' waits at {line('await reader.readline()')}\n",
-        "dominos 'of a client': none of 2 have fallen; nobody has asked for domino 1\n",
-        f"  2 <- task 'answerer' at {line('await futs[2]')}\n",
-        f"  task 'sender' waits at {line('await reader.readline()')}\n",
-        "  sleep(0) keeps it busy: wait for an event in its place, or sleep for longer than 0\n",
-        f"    task 'poller' at {line('await asyncio.sleep(0)')}\n",
-    ]:
-        assert output.count(told) == times, output
-    assert [reports(output, block) for block in ("'of a client'", "'of a poller'")] == [2 * times, times], output
+HUNG = {
+    "'receiver'": "await reader.readline()",
+    "'sender'": "await reader.readline()",
+    "'answerer'": "await futs[2]",
+    "'poller'": "await asyncio.sleep(0)",
+}
+
+
+def told(output: str) -> dict[str, int]:
+    """Return how often each task that hung is told with its line."""
+    return {task: len(lines_with(output, task, source)) for task, source in HUNG.items()}
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_alt_pytest_asyncio_ends_it_the_report_is_in_the_log() -> None:
+def test_when_alt_pytest_asyncio_ends_it_the_report_is_in_the_log(outcome: Outcome) -> None:
     """Its exception takes the place of the cancellation, whose notes are lost."""
-    output = output_of(*ALT, tests=HANGS)
+    output = output_of(outcome, "alt-pytest-asyncio", "hang")
 
-    check_that_all_is_told(output)
+    # The poller waits, and is also what keeps the loop busy.
+    assert told(output) == {"'receiver'": 1, "'sender'": 1, "'answerer'": 1, "'poller'": 2}, output
+    assert [reports(output, block) for block in ("'of a client'", "'of a poller'")] == [2, 1], output
     assert output.count("- Captured log call -") == output.count("AssertionError: Took too long to complete") == 3
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on_the_cancellation() -> None:
+def test_when_a_timeout_around_the_block_ends_it_the_report_is_in_the_log_and_on_the_cancellation(
+    outcome: Outcome,
+) -> None:
     """`asyncio.timeout` chains the cancellation to its own exception."""
-    output = output_of(*ASYNCIO, tests=HANGS, limit="0.2")
+    output = output_of(outcome, "pytest-asyncio", "hang in a timeout")
 
     shown, *logs = re.split("- Captured log call -", output)
-    check_that_all_is_told(output, times=2)
+    assert told(output) == {"'receiver'": 2, "'sender'": 2, "'answerer'": 2, "'poller'": 4}, output
+    assert [reports(output, block) for block in ("'of a client'", "'of a poller'")] == [4, 2], output
     assert len(logs) == 3
     assert reports(shown, "'of a client'") == 1
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception() -> None:
+def test_when_a_timeout_in_the_block_ends_it_the_report_is_on_its_exception(outcome: Outcome) -> None:
     """Time passes until it strikes, and what waited at that moment is told."""
-    output = output_of(*ASYNCIO, tests=["test_timeout_inside"])
+    output = output_of(outcome, "pytest-asyncio", "timeout inside")
 
     assert reports(output, "'of a limit'") == 1
-    assert f"  task 'receiver' waits at {line('await asyncio.Event().wait()')}\n" in output
+    assert len(lines_with(output, "'receiver'", "await asyncio.Event().wait()")) == 1, output
     assert "Captured log" not in output
 
 
 @pytest.mark.proves("R5", "R14")
-def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log() -> None:
+def test_when_pytest_timeout_ends_it_by_a_signal_the_report_is_in_the_log(outcome: Outcome) -> None:
     """The runner cancels what it finds when it closes."""
-    output = output_of(*TIMEOUT, "--timeout=0.5", "--timeout-method=signal", tests=HANGS[:2])
+    output = output_of(outcome, "pytest-timeout", "hang")
 
     assert output.count("- Captured log teardown -") == 2
     assert reports(output, "'of a client'") == 2
-    for told in [
-        f"  task 'receiver' waits at {line('await reader.readline()')}\n",
-        f"  2 <- task 'answerer' at {line('await futs[2]')}\n",
-    ]:
-        assert output.count(told) == 1, output
+    assert told(output) == {"'receiver'": 1, "'sender'": 1, "'answerer'": 1, "'poller'": 0}, output
 
 
 @pytest.mark.proves("R6", "R14")
 @pytest.mark.parametrize(
-    "runner",
+    ("runner", "run"),
     [
-        pytest.param([*ALT[:-1], "default_async_timeout=30"], id="alt-pytest-asyncio"),
-        pytest.param(ASYNCIO, id="pytest-asyncio"),
-        pytest.param([*TIMEOUT, "--timeout=30", "--timeout-method=signal"], id="pytest-timeout by a signal"),
-        pytest.param([*TIMEOUT, "--timeout=30", "--timeout-method=thread"], id="pytest-timeout by a thread"),
+        ("alt-pytest-asyncio", "stuck"),
+        ("pytest-asyncio", "stuck"),
+        ("pytest-timeout", "stuck, signal"),
+        ("pytest-timeout", "stuck, thread"),
     ],
 )
-def test_a_hopeless_wait_needs_no_watchdog(runner: list[str]) -> None:
+def test_a_hopeless_wait_needs_no_watchdog(outcome: Outcome, runner: str, run: str) -> None:
     """It is given up under every runner, with the culprit first."""
-    output = output_of(*runner, tests=["test_stuck"])
+    output = output_of(outcome, runner, run)
 
     assert reports(output, "'of a worker'") == 1
-    assert "machinery.test_helpers.Stuck: nothing can happen any more: every task waits" in output
-    culprit = f"  task 'worker' died: ValueError('order 66') at {line('raise ValueError(await queue.get())')}"
-    assert f"{culprit}   <- look here first\n" in output
-    assert f"  the block's own task waits at {line('await queue.join()')}\n" in output
+    assert "machinery.test_helpers.Stuck: " in output
+    [culprit] = lines_with(output, "'worker'", "raise ValueError(await queue.get())")
+    assert "ValueError('order 66')" in culprit
+    assert FIRST in culprit
+    assert len(lines_with(output, "", "await queue.join()")) == 1

@@ -1,63 +1,130 @@
-"""The same tests pass under every runner of async tests, each in a process of its own."""
+"""The same tests pass under every runner of async tests."""
 
-import os
+import asyncio
 import re
-import subprocess
-import sys
-from pathlib import Path
+import threading
+from collections.abc import Callable
 
 import pytest
 
-from tests.runners.surroundings import environment
-
-HERE = Path(__file__).parent
-# Nothing of this project's own settings, and no plugin but the one that is named.
-PYTEST = ["pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", "--tb=short"]
-NO_LOOP = ["-W", "ignore:There is no current event loop:DeprecationWarning"]
-ALT = [*PYTEST, "-p", "alt_pytest_asyncio.plugin", "-p", "alt_pytest_asyncio.enable", *NO_LOOP]
-ASYNCIO = [*PYTEST, "-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto"]
-SCOPE = ["-o", "asyncio_default_fixture_loop_scope=function"]
-ANYIO = [*PYTEST, "-p", "anyio.pytest_plugin", "-o", "anyio_mode=auto"]
-
-
-def run(*module: str) -> "subprocess.CompletedProcess[str]":
-    """Run a module of Python as a program, with warnings as errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", *module],
-        cwd=HERE,
-        env=environment(PYTHONPATH=os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-    )
+from tests.runners import cases
+from tests.runners.surroundings import Outcome
+from tests.state import state_of
 
 
 @pytest.mark.proves("P4", "T11")
 @pytest.mark.parametrize(
-    ("command", "outcome"),
+    ("runner", "run", "end"),
     [
-        pytest.param(["-m", *ALT, "cases.py", "cases_of_sync_fixtures.py"], r"^6 passed in", id="alt-pytest-asyncio"),
-        pytest.param(["-m", *ASYNCIO, *SCOPE, "cases.py"], r"^5 passed in", id="pytest-asyncio"),
-        pytest.param(["-m", *ANYIO, "cases.py"], r"^5 passed in", id="anyio"),
-        pytest.param(["-m", "unittest", "cases_of_unittest"], r"^Ran 2 tests in [^\n]*\n\nOK$", id="unittest"),
-        pytest.param(["cases_without_runner.py"], r"^done$", id="no runner"),
+        ("alt-pytest-asyncio", "cases", r"^6 passed in"),
+        ("pytest-asyncio", "cases, function", r"^5 passed in"),
+        ("pytest-asyncio", "cases, class", r"^5 passed in"),
+        ("pytest-asyncio", "cases, module", r"^5 passed in"),
+        ("pytest-asyncio", "cases, package", r"^5 passed in"),
+        ("pytest-asyncio", "cases, session", r"^5 passed in"),
+        ("anyio", "cases", r"^5 passed in"),
+        ("unittest", "", r"^Ran 2 tests in [^\n]*\n\nOK$"),
+        ("no runner", "", r"^done$"),
     ],
 )
-def test_both_helpers_work_under_every_runner(command: list[str], outcome: str) -> None:
-    """In tests, in fixtures, and where there is neither; no watchdog strikes because an hour of virtual time passes."""
-    ran = run(*command)
+def test_both_helpers_work_under_every_runner(outcome: Outcome, runner: str, run: str, end: str) -> None:
+    """In tests and in fixtures, however many tests share a loop; no watchdog strikes because virtual hours pass."""
+    code, output = outcome(runner, run)
 
-    assert ran.returncode == 0, ran.stdout
-    assert re.search(outcome, ran.stdout, flags=re.MULTILINE), ran.stdout
+    assert code == 0, output
+    assert re.search(end, output, flags=re.MULTILINE), output
+
+
+@pytest.mark.proves("P4")
+@pytest.mark.parametrize(
+    ("runner", "run"),
+    [
+        ("alt-pytest-asyncio", "wide fixtures"),
+        ("pytest-asyncio", "wide fixtures, module"),
+        ("pytest-asyncio", "wide fixtures, session"),
+    ],
+)
+def test_a_block_may_be_open_for_several_tests(outcome: Outcome, runner: str, run: str) -> None:
+    """A fixture for a whole module keeps its clock from test to test."""
+    code, output = outcome(runner, run)
+
+    assert code == 0, output
+    assert re.search(r"^3 passed in", output, flags=re.MULTILINE), output
+
+
+@pytest.mark.proves("P4")
+@pytest.mark.parametrize(("runner", "passed"), [("alt-pytest-asyncio", 6), ("pytest-asyncio", 5)])
+def test_both_helpers_work_in_the_workers_of_xdist(outcome: Outcome, runner: str, passed: int) -> None:
+    """Each worker has a loop and a clock of its own."""
+    code, output = outcome(runner, "xdist")
+
+    assert code == 0, output
+    assert re.search(rf"^{passed} passed in", output, flags=re.MULTILINE), output
 
 
 @pytest.mark.proves("P4", "T11")
-def test_the_watchdog_of_alt_pytest_asyncio_strikes_in_real_time() -> None:
-    """In a block and around it, where time stands still and where it runs away, no test can hang."""
-    ran = run("-m", *ALT, "-o", "default_async_timeout=0.3", "cases_that_hang.py")
+def test_the_watchdog_of_alt_pytest_asyncio_strikes_in_real_time(outcome: Outcome) -> None:
+    """In a block and around it: a virtual watchdog would move a clock that stands, or strike before an hour passed."""
+    _, output = outcome("alt-pytest-asyncio", "endless")
 
-    struck = re.findall(r"^E +AssertionError: Took too long to complete: .*\(timeout=0\.3\)$", ran.stdout, re.MULTILINE)
-    took = re.findall(r"^6 failed in ([0-9.]+)s", ran.stdout, flags=re.MULTILINE)
-    assert (len(struck), len(took)) == (6, 1), ran.stdout
-    assert float(took[0]) >= 6 * 0.3, ran.stdout
+    struck = re.findall(r"^E +AssertionError: Took too long to complete: .*\(timeout=0\.1\)$", output, re.MULTILINE)
+    hours = dict(re.findall(r"^(\w+) ended after (\d+) hours$", output, re.MULTILINE))
+    standing = {name: hours for name, hours in hours.items() if "goes_on" not in name}
+    assert len(struck) == 6, output
+    assert re.search(r"^6 failed in", output, re.MULTILINE), output
+    assert standing == dict.fromkeys(
+        ["test_block_of_virtual_time", "test_fixture_of_virtual_time", "test_both"], "0"
+    ), output
+    assert sorted(int(count) > 0 for name, count in hours.items() if "goes_on" in name) == [True, True], output
+
+
+@pytest.mark.proves("P4", "T11")
+def test_a_watchdog_that_a_test_sets_strikes_in_real_time(outcome: Outcome) -> None:
+    """It does so set before the block, inside the block, and in a test that a fixture gave virtual time."""
+    _, output = outcome("alt-pytest-asyncio", "watchdogs")
+
+    struck = re.findall(r"^E +AssertionError: Took too long to complete: .*\(timeout=0\.2\)$", output, re.MULTILINE)
+    assert len(struck) == 3, output
+    assert re.search(r"^3 failed in", output, re.MULTILINE), output
+
+
+def beside_the_current_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the tests while another loop is the current one of the thread."""
+    current = asyncio.new_event_loop()
+    before = state_of(current)
+    asyncio.set_event_loop(current)
+    try:
+        loop.run_until_complete(cases.test_blocks())
+        loop.run_until_complete(cases.test_blocks_the_other_way_round())
+        assert state_of(current) == before
+    finally:
+        asyncio.set_event_loop(None)
+        current.close()
+
+
+def in_another_thread(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the tests where there is no current loop at all."""
+    done: list[str] = []
+
+    def work() -> None:
+        loop.run_until_complete(cases.test_blocks())
+        loop.run_until_complete(cases.test_blocks_the_other_way_round())
+        done.append("all")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == ["all"]
+
+
+@pytest.mark.proves("P4", "T18")
+@pytest.mark.parametrize("run_tests", [beside_the_current_loop, in_another_thread])
+def test_the_running_loop_need_not_be_the_current_one(run_tests: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+    """Both helpers work on the loop that runs, and leave every other alone."""
+    loop = asyncio.new_event_loop()
+    before = state_of(loop)
+    try:
+        run_tests(loop)
+        assert state_of(loop) == before
+    finally:
+        loop.close()

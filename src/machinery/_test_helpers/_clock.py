@@ -1,45 +1,45 @@
-"""The arithmetic of virtual time: whole ticks, exact, and knowing nothing of any event loop."""
+"""Exact arithmetic of virtual time: whole ticks and decimals. Knows nothing of event loops."""
 
-import math
+from math import inf, isfinite, log2, ulp
 
-NEVER = math.inf
+NEVER = inf
 
-_REMEMBERED = 1000
-"""How many different delays are remembered by their number of ticks: code mostly waits for the same few."""
+Moment = int | float
+"""A deadline in subticks since the start of its clock, or plus or minus infinity. Only the clock looks inside."""
 
-_EXACT = 2.0**53
-"""Up to here, each whole number has a float of its own."""
+_MOST_CACHED = 1000
+_EXACT_FLOAT = 2.0**53
+"""Up to here every whole number is a float of its own."""
 
 
 class Clock:
-    """A clock that stands on whole ticks and reads as a person would write it.
+    """A clock that stands on whole ticks and shows decimals without float noise.
 
-    A moment is counted in ticks since the start: an ``int`` on a tick, a ``float`` for a deadline between two.
-    Times are computed from that count with integers alone, so that nothing drifts however often the clock moves.
+    Times are computed with integers from the number of ticks since the start, so there is no drift.
     """
 
-    __slots__ = ("_parts", "_scale", "_start", "_step", "_whole", "now", "precision", "tick")
+    __slots__ = ("_scale", "_start", "_step", "_subticks", "_subticks_cache", "now", "precision", "tick")
 
     def __init__(self, *, start_time: float, precision: float) -> None:
         start = finite("start_time", start_time)
         self.precision = finite("precision", precision)
         if self.precision <= 0:
             raise ValueError(f"precision must be greater than 0 seconds, got {precision!r}")
-        if self.precision < math.ulp(start):
+        if self.precision < ulp(start):
             raise ValueError(
                 f"precision of {precision!r} seconds is too fine for start_time {start_time!r}:"
-                f" floats there are {math.ulp(start)!r} seconds apart; use a coarser precision or an earlier start_time"
+                f" floats there are {ulp(start)!r} seconds apart; use a coarser precision or an earlier start_time"
             )
 
-        start_digits, start_exponent = _as_written(start)
-        step_digits, step_exponent = _as_written(self.precision)
+        start_digits, start_exponent = _decimal(start)
+        step_digits, step_exponent = _decimal(self.precision)
         exponent = min(start_exponent, step_exponent, 0)
         self._scale: int = 10**-exponent
         self._start: int = start_digits * 10 ** (start_exponent - exponent)
         self._step: int = step_digits * 10 ** (step_exponent - exponent)
-        # A power of two, so that to multiply and divide by it is exact.
-        self._parts = 2.0 ** min(30, max(0, int(46 - math.log2(1 + abs(start) / self.precision))))
-        self._whole: dict[float, int] = {}
+        # Finer than this, floats near start_time are noise: deadlines that differ only by that have to be equal.
+        self._subticks: int = 2 ** min(30, max(0, int(46 - log2(1 + abs(start) / self.precision))))
+        self._subticks_cache: dict[float, int] = {}
         self.move_to(0)
 
     def move_to(self, tick: float) -> None:
@@ -48,78 +48,87 @@ class Clock:
         self.now = (self._start + tick * self._step) / self._scale
 
     def now_ns(self) -> int:
-        """Return the current time in whole nanoseconds."""
+        """Return the current time in whole nanoseconds, rounded down."""
         return int((self._start + self.tick * self._step) * 1_000_000_000 // self._scale)
 
-    def time_at(self, tick: float) -> float:
-        """Return the time of a tick, in seconds, as the float nearest to the exact decimal."""
-        return (self._start + tick * self._step) / self._scale
+    def passed(self) -> float:
+        """Return the seconds since the start."""
+        return self.tick * self._step / self._scale
 
-    def later(self, delay: float) -> tuple[float, float]:
-        """Return the moment that lies ``delay`` seconds from now, and its time in seconds."""
+    def is_due(self, moment: Moment) -> bool:
+        """Return whether a deadline has come."""
+        return moment <= self.tick * self._subticks
+
+    def tick_of(self, moment: Moment) -> float:
+        """Return the first tick at which a deadline is due."""
+        return -(-moment // self._subticks) if isfinite(moment) else moment
+
+    def later(self, delay: float) -> tuple[Moment, float]:
+        """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        ticks = self._whole.get(delay) or self._count(delay)
-        if type(ticks) is not int:
-            return self._between(ticks), self.now + delay if math.isfinite(ticks) else ticks
-        moment = self.tick + ticks
+        subticks = self._subticks_cache.get(delay)
+        # Equal keys need not be of the same type: a Decimal is refused, whether or not its float is cached.
+        if subticks is None or type(delay) not in (float, int):
+            subticks, whole = self._count(delay)
+            if not whole:
+                return self.tick * self._subticks + subticks, self.now + delay
+        moment = self.tick * self._subticks + subticks
         try:
-            return moment, (self._start + moment * self._step) / self._scale
+            return moment, (self._start + moment // self._subticks * self._step) / self._scale
         except OverflowError:
             return NEVER, NEVER
 
-    def at(self, when: float) -> tuple[float, float]:
+    def at(self, when: float) -> tuple[Moment, float]:
         """Return the moment of a time in seconds, and that time."""
         __tracebackhide__ = True
-        delay = when - self.now
-        ticks = self._whole.get(delay) or self._count(delay)
-        return self.tick + ticks if type(ticks) is int else self._between(ticks), when
+        return self.tick * self._subticks + self._count(when - self.now)[0], when
 
-    def _between(self, ticks: float) -> float:
-        moment = self.tick + ticks
-        parts = moment * self._parts
-        if -_EXACT < parts < _EXACT:
-            # Rounded, so that a deadline is the same one however it was computed.
-            moment = round(parts) / self._parts
-        # Which may swallow a short delay, as the addition may.
-        return moment if ticks < 0 or moment > self.tick else math.nextafter(self.tick, NEVER)
+    def deadline(self, moment: Moment, when: float) -> float:
+        """Return the time of a moment in seconds without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
+        if not isfinite(moment):
+            return when
+        ticks, rest = divmod(moment, self._subticks)
+        return shortest_decimal(when) if rest else (self._start + ticks * self._step) / self._scale
 
-    def _count(self, delay: float) -> float:
-        """Return how many ticks a delay is: an ``int`` where it is a whole number of them but for float noise.
+    def until(self, moment: Moment, when: float) -> float:
+        """Return how many seconds from now a moment is, without float noise."""
+        ticks, rest = divmod(moment - self.tick * self._subticks, self._subticks)
+        return round(when - self.now, 6) if rest else ticks * self._step / self._scale
 
-        A delay above zero is never counted as none: code that sleeps for what is missing to its deadline would find the
+    def _count(self, delay: float) -> tuple[Moment, bool]:
+        """Return how many subticks a delay is, and whether it is a whole number of ticks but for float noise.
+
+        A delay above zero is never counted as zero: code that sleeps for what remains until its deadline would find the
         clock where it was, and sleep again for ever (python/cpython#116342).
         """
         __tracebackhide__ = True
         ticks = delay / self.precision
-        if not -NEVER < ticks < NEVER:
+        if not isfinite(ticks):
             if ticks != ticks:
                 raise ValueError("a delay or time must be a number of seconds, got nan")
-            return ticks
+            return ticks, False
         if delay <= 0:
-            return ticks or 0
+            return round(ticks * self._subticks), not ticks
         whole = round(ticks)
         # By rounding alone, a float can be this far from a whole number of ticks.
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
         # The second covers what the time now or one very long delay loses as a float.
         noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
         if not whole or abs(ticks - whole) > noise:
-            return ticks
-        # Not a sum with noise of its own, which is hardly ever the same again.
-        if len(self._whole) < _REMEMBERED and delay < _EXACT and whole * self._step / self._scale == delay:
-            self._whole[delay] = whole
-        return whole
-
-
-def due(moment: float) -> float:
-    """Return the first tick on which a deadline at this moment has come."""
-    return math.ceil(moment) if math.isfinite(moment) else moment
+            return max(round(ticks * self._subticks), 1), False
+        subticks = whole * self._subticks
+        # A sum with noise of its own hardly ever comes again.
+        if len(self._subticks_cache) < _MOST_CACHED and delay < _EXACT_FLOAT:
+            if whole * self._step / self._scale == delay and type(delay) in (float, int):
+                self._subticks_cache[delay] = subticks
+        return subticks, True
 
 
 def finite(name: str, value: object) -> float:
     """Return an argument as a float; raise ``TypeError`` or ``ValueError`` unless it is a finite number."""
     __tracebackhide__ = True
     number = value if type(value) is float else _seconds(name, value)
-    if not math.isfinite(number):
+    if not isfinite(number):
         raise ValueError(f"{name} must be a finite number of seconds, got {value!r}")
     return number
 
@@ -133,8 +142,17 @@ def not_negative(name: str, value: object) -> float:
     return number
 
 
-def _as_written(number: float) -> tuple[int, int]:
-    """Return the digits of the decimal that a float stands for, and their power of ten."""
+def shortest_decimal(time: float) -> float:
+    """Return a time without the float noise of one addition: 0.15 for 0.1 + 0.05."""
+    for digits in (15, 16):
+        short = float(f"{time:.{digits}g}")
+        if abs(short - time) <= ulp(time):
+            return short
+    return time
+
+
+def _decimal(number: float) -> tuple[int, int]:
+    """Return the digits of the decimal that a float prints as, and their power of ten."""
     mantissa, _, exponent = repr(number).partition("e")
     whole, _, fraction = mantissa.partition(".")
     return int(whole + fraction), int(exponent or 0) - len(fraction)
@@ -143,7 +161,7 @@ def _as_written(number: float) -> tuple[int, int]:
 def _seconds(name: str, value: object) -> float:
     __tracebackhide__ = True
     if type(value) is not float and type(value) is not int:
-        # Not imported above: to do so takes a tenth of what this package takes, and hardly anybody needs it.
+        # Imported only here: it takes a tenth of this package's import time, and is hardly ever needed.
         from numbers import Real
 
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -151,9 +169,4 @@ def _seconds(name: str, value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        return NEVER
-
-
-def clean(time: float) -> float:
-    """Return a time without the noise of the addition that gave it: 0.1 + 0.05 is 0.15."""
-    return float(f"{time:.15g}")
+        return inf

@@ -1,112 +1,133 @@
-"""What the functions of :mod:`time` answer while a block of virtual time is open."""
+"""What the functions of the module `time` return while a block of virtual time is open, and in which thread."""
 
-import asyncio
-import functools
-import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from sys import _getframe
+from threading import RLock, get_ident
+from typing import Any
 
+from machinery._test_helpers._asyncio_internals import LOOP_TIME
 from machinery._test_helpers._clock import Clock
-from machinery._test_helpers._datetime import Datetime
-from machinery._test_helpers._layers import Layers
+from machinery._test_helpers._dates import Dates
+from machinery._test_helpers._patches import Patches
+from machinery._test_helpers._real_time import threads_reading_it
 
-# Taken at import: under the names in `time` there may be a fake by the time one is needed.
-# An object of our own: freezegun replaces, in all modules, every attribute that is time.monotonic itself.
-real_monotonic: Callable[[], float] = functools.partial(time.monotonic)
+_lock = RLock()
+"""Held while any of the state below changes. It is read without: each name is bound to a new object at once."""
 
-_TIME_OF_LOOPS = asyncio.BaseEventLoop.time.__code__
+_open: tuple[tuple[int, Clock], ...] = ()
+"""The threads and clocks of all open blocks, oldest first."""
 
-_shown: list[tuple[int, Clock]] = []
 _of_thread: dict[int, Clock] = {}
-_module = Layers(time)
-_datetime = Datetime()
+_borrowed: dict[int, Clock] = {}
+"""The clocks that executor threads read while they work for a block. Each thread changes its own entry only."""
 
-followers = _datetime.asked_by
-"""The clocks whose blocks asked that datetime follow; without any, :func:`follow` does nothing."""
+_patches = Patches(time)
+_dates = Dates()
+
+clocks_with_dates = _dates.clocks
+"""While this is empty, :func:`clock_moved` need not be called."""
 
 
 def show(clock: Clock, *, datetime: bool = False) -> None:
-    """Let this thread read all its time from a clock, and other threads their wall time; the newest clock wins.
+    """Let this thread read its time from a clock; threads without a block read the wall time of the newest clock.
 
-    With ``datetime``, all that time-machine covers follows the newest clock from now on, until this one is hidden.
+    With ``datetime``, the date follows too, until :func:`hide`.
     """
-    if datetime:
-        _datetime.ask(clock, clock.now)
-    if not _shown:
-        # Somebody who patched over us may have put ours back since.
-        _real.update({name: getattr(time, name) for name in _virtual if getattr(time, name) is not _virtual[name]})
-        _module.add(_virtual)
-    _shown.append((threading.get_ident(), clock))
-    _recount()
+    with _lock:
+        if datetime:
+            _dates.start(clock)
+        if not _open:
+            # Other tools may have replaced these functions, and ours may still be there if a tool put them back.
+            _real.update({name: getattr(time, name) for name in _virtual if getattr(time, name) is not _virtual[name]})
+        _set_open((*_open, (get_ident(), clock)))
+        if len(_open) == 1:
+            _patches.add(_virtual)
 
 
 def hide(clock: Clock) -> None:
-    """Let nobody read this clock any more."""
-    _shown[:] = [(thread, other) for thread, other in _shown if other is not clock]
-    _recount()
-    if not _shown:
-        _module.remove(_virtual)
-    _datetime.dismiss(clock)
+    """Let nobody read this clock any more; with the last one, `time` is as it was."""
+    with _lock:
+        _set_open(tuple(each for each in _open if each[1] is not clock))
+        for thread in [thread for thread, other in _borrowed.items() if other is clock]:
+            _borrowed.pop(thread, None)
+        if not _open:
+            _patches.remove(_virtual)
+        _dates.stop(clock)
 
 
-def follow() -> None:
-    """Let datetime follow the newest clock, if there are followers, now that a clock has moved."""
-    if _shown:
-        _datetime.follow(_shown[-1][1].now)
+def clock_moved() -> None:
+    """Let the date follow this thread's clock."""
+    clock = _of_thread.get(get_ident())
+    if clock is not None:
+        _dates.follow(clock)
 
 
-def unfaked(read: Callable[[], float]) -> Callable[[], float]:
-    """Return a function that reads a time which is made from ``time.monotonic``, from the real one."""
-
-    def read_unfaked() -> float:
-        thread = threading.get_ident()
-        clock = _of_thread.pop(thread, None)
-        try:
-            return read()
-        finally:
-            if clock is not None:
-                _of_thread[thread] = clock
-
-    return read_unfaked
+def bound_to_clock(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls a function in a thread that then reads the wall time of this thread's clock."""
+    clock = _of_thread.get(get_ident())
+    return function if clock is None else partial(_run_with_clock, clock, function)
 
 
-def _recount() -> None:
-    _of_thread.clear()
-    _of_thread.update(_shown)
-    follow()
+def _run_with_clock(clock: Clock, function: Callable[..., Any], *args: Any) -> Any:
+    thread = get_ident()
+    if any(other is clock for _, other in _open):
+        _borrowed[thread] = clock
+    try:
+        return function(*args)
+    finally:
+        _borrowed.pop(thread, None)
 
 
-def _clock_on_the_wall() -> Clock | None:
-    return _of_thread.get(threading.get_ident()) or (_shown[-1][1] if _shown else None)
+def _set_open(blocks: tuple[tuple[int, Clock], ...]) -> None:
+    global _open, _of_thread
+    _of_thread, _open = dict(blocks), blocks
+    if clocks_with_dates:
+        clock_moved()
 
 
-# With no clock shown, these four go on to the real function:
-# who saved one of them inside a block may put it back after the block.
+def _wall_clock() -> Clock | None:
+    thread = get_ident()
+    clock = _of_thread.get(thread) or _borrowed.get(thread)
+    if clock is None:
+        blocks = _open
+        clock = blocks[-1][1] if blocks else None
+    return clock
+
+
+# With no block open these call the real function: somebody may have saved one inside a block and put it back later.
 
 
 def _time() -> float:
-    clock = _clock_on_the_wall()
+    clock = _wall_clock()
     return clock.now if clock else float(_real["time"]())
 
 
 def _time_ns() -> int:
-    clock = _clock_on_the_wall()
+    clock = _wall_clock()
     return clock.now_ns() if clock else int(_real["time_ns"]())
 
 
 def _monotonic() -> float:
-    clock = _of_thread.get(threading.get_ident())
-    # What asyncio makes of it is the time of another loop of this thread: the loop in whose block we are has its own.
-    if clock is None or sys._getframe(1).f_code is _TIME_OF_LOOPS:
+    thread = get_ident()
+    clock = _of_thread.get(thread)
+    # Called by BaseEventLoop.time, this is another loop of this thread: the block's own loop has its `time` replaced.
+    if clock is None or thread in threads_reading_it or _getframe(1).f_code is LOOP_TIME:
         return float(_real["monotonic"]())
     return clock.now
 
 
 def _monotonic_ns() -> int:
-    clock = _of_thread.get(threading.get_ident())
-    return clock.now_ns() if clock else int(_real["monotonic_ns"]())
+    thread = get_ident()
+    clock = _of_thread.get(thread)
+    return int(_real["monotonic_ns"]()) if clock is None or thread in threads_reading_it else clock.now_ns()
 
 
-_virtual = {"time": _time, "time_ns": _time_ns, "monotonic": _monotonic, "monotonic_ns": _monotonic_ns}
-_real = {name: getattr(time, name) for name in _virtual}
+_virtual: dict[str, Callable[[], float]] = {
+    "time": _time,
+    "time_ns": _time_ns,
+    "monotonic": _monotonic,
+    "monotonic_ns": _monotonic_ns,
+}
+_real: dict[str, Callable[[], float]] = {name: getattr(time, name) for name in _virtual}

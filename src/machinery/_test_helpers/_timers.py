@@ -1,99 +1,138 @@
-"""The timers of a virtual clock, in the order in which they fire."""
+"""The timers of a virtual clock: their handle, and the queue in which they wait."""
 
-import asyncio
-import heapq
-import math
+from asyncio import AbstractEventLoop, Handle, TimerHandle
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from heapq import heapify, heappop, heappush
+from typing import Any, Protocol
 
-from machinery._test_helpers._seam import Timer
+from machinery._test_helpers._asyncio_internals import HANDLE_SLOTS_ARE_KNOWN
+from machinery._test_helpers._clock import NEVER, Moment
+from machinery._test_helpers._source import Origin
 
-_FEW = 100
+_SWEEP_SLACK = 100
 
 
-class Elsewhere:
-    """Where a timer is that goes on as another one, of another clock."""
+class TimerOwner(Protocol):
+    """What has a timer that is to fire."""
 
-    def __init__(self, successor: asyncio.TimerHandle) -> None:
+    def note_cancelled(self) -> None:
+        """Note that the timer has been cancelled."""
+        ...
+
+
+class Timer(TimerHandle):
+    """What ``call_later`` and ``call_at`` return in virtual time."""
+
+    __slots__ = ("immediate", "origin", "owner")
+
+    owner: TimerOwner | None
+    """What is to fire it; ``None`` once it has fired or been cancelled."""
+
+    immediate: bool
+    """Whether it was due already when it was set."""
+
+    origin: Origin | None
+    """Where it was set, unless that was by asyncio itself."""
+
+    def cancel(self) -> None:
+        """Cancel the scheduled call."""
+        this: Any = self
+        owner, self.owner = self.owner, None
+        # Not TimerHandle.cancel: it counts for the loop's own heap, where this timer is not; on uvloop it raises.
+        if this._source_traceback is None and HANDLE_SLOTS_ARE_KNOWN:
+            this._cancelled = True
+            this._callback = this._args = None
+        else:
+            Handle.cancel(self)
+        if owner is not None:
+            owner.note_cancelled()
+
+
+class TransferredTimer:
+    """The owner of a timer that was handed to the surrounding clock when its block ended."""
+
+    def __init__(self, successor: TimerHandle) -> None:
         self._successor = successor
 
     def note_cancelled(self) -> None:
-        """Cancel the other one as well."""
+        """Cancel the timer that stands in for it."""
         self._successor.cancel()
 
 
-class Timers:
-    """A queue ordered by exact deadline, then by when it was put in.
-
-    The timers of one deadline stand together, and only the deadlines are sorted:
-    it costs nothing to keep equal ones in order, and those that fire together are taken out together.
-    """
+class TimerQueue:
+    """Timers in order of their deadlines, and of being added where these are equal."""
 
     def __init__(self) -> None:
-        self._at: dict[float, Timer | list[Timer]] = {}
-        """The timers of a moment; the only one without a list, which would cost as much as all the rest."""
-        self._moments: list[float] = []
-        """Most of the moments, descending: to take the last one off costs nothing, and to sort them all little."""
-        self._newer: list[float] = []
-        """A heap of those that have come since."""
+        self.added = 0
+        """How many timers have been added so far; each timer's number is what this was before."""
+        self._heap: list[tuple[Moment, int, Timer]] = []
         self._cancelled = 0
-        self._sweep_at = _FEW
+        self._sweep_at = _SWEEP_SLACK
 
-    def push(self, moment: float, timer: Timer) -> None:
-        """Put in a timer that is due at this moment."""
-        timer.holder = self
-        there = self._at.get(moment)
-        if there is None:
-            self._at[moment] = timer
-            heapq.heappush(self._newer, moment)
-        elif isinstance(there, list):
-            there.append(timer)
-        else:
-            self._at[moment] = [there, timer]
+    def add(self, moment: Moment, timer: Timer) -> None:
+        """Add a timer that is due at this moment."""
+        timer.owner = self
+        heappush(self._heap, (moment, self.added, timer))
+        self.added += 1
 
-    def take_first(self) -> tuple[float, list[Timer]]:
-        """Take out all that are due first, and return when; infinity without any. The first one is not cancelled."""
-        while self._at:
-            moments, newer = self._moments, self._newer
-            if len(newer) > len(moments) + _FEW:
-                moments += newer
-                moments.sort(reverse=True)
-                newer.clear()
-            newest_first = newer and (not moments or newer[0] < moments[-1])
-            moment = heapq.heappop(newer) if newest_first else moments.pop()
-            there = self._at.pop(moment)
-            together = there if isinstance(there, list) else [there]
-            if together[0].holder is not None:
-                return moment, together
-            alive = [timer for timer in together if timer.holder is not None]
-            self._cancelled -= len(together) - len(alive)
-            if alive:
-                return moment, alive
-        return math.inf, []
+    def first(self) -> tuple[Moment, int, Timer | None]:
+        """Return the deadline, the number and the timer that is due first; ``NEVER`` if there is none."""
+        heap = self._heap
+        while heap:
+            if heap[0][2].owner is not None:
+                return heap[0]
+            heappop(heap)
+            self._cancelled -= 1
+        return _NOTHING
 
-    def put_back(self, moment: float, timers: list[Timer]) -> None:
-        """Put in again what was taken out, before what is due at the same moment."""
-        if timers:
-            since = self._at.get(moment)
-            if since is None:
-                heapq.heappush(self._newer, moment)
-            else:
-                timers += _listed(since)
-            self._at[moment] = timers
+    def pop(self) -> Timer:
+        """Take out what :meth:`first` has returned."""
+        timer = heappop(self._heap)[2]
+        timer.owner = None
+        return timer
 
-    def waiting(self) -> list[tuple[float, Timer]]:
-        """Return all that are to come, in order."""
-        return [(at, timer) for at in sorted(self._at) for timer in _listed(self._at[at]) if timer.holder is not None]
+    def waiting(self) -> list[tuple[Moment, Timer]]:
+        """Return all timers that are to fire, in order."""
+        return [(moment, timer) for moment, _, timer in sorted(self._heap, key=_order) if timer.owner is not None]
 
     def note_cancelled(self) -> None:
-        """Sweep when many have been cancelled, so that timeouts which never strike cost no memory."""
+        """Sweep when many have been cancelled, so that timeouts that never strike take no memory."""
         self._cancelled += 1
         if self._cancelled > self._sweep_at:
-            waiting = self.waiting()
-            self._at, self._moments, self._newer, self._cancelled = {}, [], [], 0
-            for moment, timer in waiting:
-                self.push(moment, timer)
-            # Sweeping when as many have been cancelled as were left costs each the same, however many there are.
-            self._sweep_at = len(waiting) + _FEW
+            self._heap = [entry for entry in self._heap if entry[2].owner is not None]
+            heapify(self._heap)
+            self._cancelled = 0
+            # Sweeping when as many have been cancelled as are left costs each the same, however many there are.
+            self._sweep_at = len(self._heap) + _SWEEP_SLACK
 
 
-def _listed(there: Timer | list[Timer]) -> list[Timer]:
-    return there if isinstance(there, list) else [there]
+_NOTHING: tuple[Moment, int, None] = (NEVER, 0, None)
+
+
+def _order(entry: tuple[Moment, int, Timer]) -> tuple[Moment, int]:
+    return entry[:2]
+
+
+def _make_timer(
+    when: float,
+    callback: Callable[..., object],
+    args: tuple[object, ...],
+    loop: AbstractEventLoop,
+    context: Context | None,
+) -> Timer:
+    timer: Any = _new(Timer)
+    timer._args = args
+    timer._callback = callback
+    timer._cancelled = timer._scheduled = False
+    timer._context = copy_context() if context is None else context
+    timer._loop = loop
+    timer._repr = timer._source_traceback = None
+    timer._when = when
+    made: Timer = timer
+    return made
+
+
+_new = Timer.__new__
+make_timer: Callable[..., Timer] = _make_timer if HANDLE_SLOTS_ARE_KNOWN else Timer
+"""Make a timer as its class does, for a loop that is not in debug mode."""

@@ -1,17 +1,18 @@
-"""Waiting until everybody else waits."""
+"""Waiting until all other tasks wait."""
 
-import asyncio
-import math
+from asyncio import AbstractEventLoop, Future
+from math import inf
 
-from machinery._test_helpers._seam import running_loop, seam_of
+from machinery._test_helpers._idle import Turn
+from machinery._test_helpers._loops import idle_hook, running_loop
 
 
 async def wait_all_tasks_blocked() -> None:
     """Wait until every other task waits and the loop has nothing left to run.
 
-    It lets a test go on exactly when the code under test has come as far as it gets by itself, in place of a guessed
-    number of ``await asyncio.sleep(0)``. Dominos whose turn it is fall before that; the clock of virtual time does not
-    move for it.
+    Use it to let the code under test run as far as it gets by itself, instead of a guessed number of
+    ``await asyncio.sleep(0)``. Dominos whose turn it is fall first. The clock of virtual time does not move for it, and work
+    in threads or processes is not waited for.
 
     .. code-block:: python
 
@@ -36,33 +37,32 @@ async def wait_all_tasks_blocked() -> None:
                 assert taken == [1, 2, 3]
                 task.cancel()
 
-    :raises RuntimeError: if the running loop is of a kind that does not tell when it is idle.
+    :raises RuntimeError: if the running loop is not supported.
     """
-    blocked = Blocked(running_loop())
-    seam = seam_of(blocked.loop)
-    seam.enter(blocked)
+    hook = idle_hook(running_loop())
+    waiter = _Waiter(hook.loop)
+    hook.add(waiter)
     try:
-        await blocked.reached
+        await waiter.reached
     finally:
-        seam.leave(blocked)
+        hook.remove(waiter)
 
 
-class Blocked:
-    """One who waits until the others do."""
+class _Waiter:
+    """Wakes one task when the loop is idle."""
 
-    rank = 1
+    turn = Turn.ALL_TASKS_BLOCKED
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.reached: asyncio.Future[None] = loop.create_future()
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.reached: Future[None] = loop.create_future()
 
-    def at_rest(self, rested: float) -> float:
-        """Wake up, once."""
+    def on_idle(self, idle_seconds: float) -> float:
+        """Wake the task, once."""
         if self.reached.done():
-            return math.inf
+            return inf
         self.reached.set_result(None)
         return 0
 
-    def close(self) -> None:
-        """Wait no longer."""
+    def on_loop_closed(self) -> None:
+        """Stop waiting."""
         self.reached.cancel()

@@ -1,8 +1,8 @@
-"""Helpers for testing asyncio code: virtual time, and concurrent code in exactly the order that the test says."""
+"""Helpers for testing asyncio code: virtual time, and concurrent code in an exact order."""
 
 from machinery._test_helpers._future_dominos import Domino, FutureDominos, future_dominos
 from machinery._test_helpers._mocked_call_later import Cancellable, MockedCallLater, mocked_call_later
-from machinery._test_helpers._owner import Stuck
+from machinery._test_helpers._task_watch import Stuck
 from machinery._test_helpers._wait_all_tasks_blocked import wait_all_tasks_blocked
 
 __all__ = [

@@ -1,0 +1,252 @@
+"""Everything in asyncio and uvloop that is not documented and that this package relies on.
+
+``loop._selector.select``
+    Asyncio's own loops, on every platform, block in this one call.
+    When they ask it to wait, they have nothing left to run.
+    Without it, entering a block raises ``RuntimeError``.
+``loop._ready``, ``loop._stopping``
+    Whether the loop has something to do after a listener acted while it was idle.
+    Without them it runs one more iteration to find out. Reports list what is in ``_ready``.
+``type(loop)._run_once``
+    The scheduler of these loops.
+    It reads ``loop.time()`` to serve the loop's own timers, which stay in real time.
+    Without it every caller gets virtual time, and those timers fire early or late.
+``loop._scheduled``, ``loop._debug``
+    Whether it matters what the scheduler reads. On an unknown loop it always does, which costs more.
+``selector._fd_to_key``, ``selector._selector.poll``, ``loop._ssock``, ``loop._signal_handlers``
+    Whether the selector can report anything at all, and quicker than through ``select``.
+    Without them it is polled in each iteration, which costs more.
+``loop._scheduled``, ``loop._ssock``, ``loop._signal_handlers``, ``concurrent.futures.thread._worker``
+    What could still wake the loop. Without them deadlocks are not detected.
+the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
+    Set and cleared in one step. If this Python has others, asyncio does it, which costs more.
+``asyncio._get_running_loop``
+    Documented for those who write event loops: the running loop, or ``None``.
+``asyncio.Handle._run``
+    Calls a handle's callback in its context and reports what it raises to the loop.
+    Without it this package cannot be imported.
+``loop.slow_callback_duration``, ``asyncio``'s logger
+    Documented, but not the text of the warning in debug mode, which virtual timers log like others.
+``asyncio.BaseEventLoop.time``
+    Its code object tells that another loop of the same thread reads the time.
+    Without it, that loop reads virtual time.
+``loop._default_executor``
+    Whether a call in the default executor stays in this process and interpreter.
+``_fut_waiter``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
+``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine behind ``asyncio.sleep(0)``
+    Who waits for what, and who set it. Without them reports say less.
+``call_soon``, ``call_soon_threadsafe`` of uvloop
+    Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations between
+    which sockets are read. Without the first the clock never moves; without the second it overtakes what is in a socket.
+``loop._get_backend_id`` of uvloop
+    The file descriptor that is readable when any socket of the loop is.
+    Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
+"""
+
+from asyncio import (
+    AbstractEventLoop,
+    BaseEventLoop,
+    Handle,
+    Task,
+    TimerHandle,
+    _get_running_loop,
+)
+from collections.abc import Callable, Iterator, Sized
+from functools import partial
+from logging import getLogger
+from selectors import DefaultSelector
+from sys import modules
+from types import CodeType, FrameType, FunctionType, SimpleNamespace
+from typing import Any
+
+run_handle = Handle._run
+running_loop_or_none = _get_running_loop
+LOOP_TIME = BaseEventLoop.time.__code__
+HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {
+    "_args",
+    "_callback",
+    "_cancelled",
+    "_context",
+    "_loop",
+    "_repr",
+    "_scheduled",
+    "_source_traceback",
+    "_when",
+    "__weakref__",
+}
+
+_asyncio_logger = getLogger("asyncio")
+_TASK_CALLBACKS = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
+_UNKNOWN_LOOP = SimpleNamespace(_scheduled=True, _debug=True)
+
+
+def selector_of(loop: AbstractEventLoop) -> Any:
+    """Return what a loop waits with; ``None`` if it has no such thing."""
+    selector = getattr(loop, "_selector", None)
+    return selector if callable(getattr(selector, "select", None)) else None
+
+
+def is_uvloop(loop: AbstractEventLoop) -> bool:
+    """Return whether a loop is uvloop's."""
+    return any(ancestor.__module__.split(".")[0] == "uvloop" for ancestor in type(loop).__mro__)
+
+
+def uvloop_backend(loop: AbstractEventLoop) -> int | None:
+    """Return the file descriptor that is readable when any socket of a uvloop is."""
+    backend = getattr(loop, "_get_backend_id", None)
+    return None if backend is None else int(backend())
+
+
+def scheduler_reads(loop: AbstractEventLoop) -> tuple[tuple[CodeType, ...], Any]:
+    """Return the code of a loop's scheduler, and what has truthy ``_scheduled`` or ``_debug`` when it matters what it reads.
+
+    Loops may extend the ``_run_once`` that they inherit. A tuple, since to hash code takes a microsecond.
+    """
+    functions = [vars(ancestor).get("_run_once") for ancestor in type(loop).__mro__]
+    codes = tuple(function.__code__ for function in reversed(functions) if isinstance(function, FunctionType))
+    return codes, loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
+
+
+def has_standard_time(loop: AbstractEventLoop) -> bool:
+    """Return whether ``loop.time`` is ``time.monotonic``."""
+    return type(loop).time is BaseEventLoop.time
+
+
+def ready_queue(loop: AbstractEventLoop) -> Any:
+    """Return the handles that a loop is about to run; something truthy if that is unknown."""
+    return getattr(loop, "_ready", True)
+
+
+def is_stopping(loop: AbstractEventLoop) -> bool:
+    """Return whether a loop ends after this iteration, or may do so."""
+    return bool(getattr(loop, "_stopping", True))
+
+
+def real_timers(loop: AbstractEventLoop) -> Iterator[TimerHandle]:
+    """Return the timers that the loop itself keeps, which are in real time."""
+    return (handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled())
+
+
+def signal_handlers(loop: AbstractEventLoop) -> Any:
+    """Return the signals that a loop handles."""
+    return getattr(loop, "_signal_handlers", None) or ()
+
+
+def is_own_pipe(loop: AbstractEventLoop, fd: int) -> bool | None:
+    """Return whether a file is the one by which other threads wake the loop; ``None`` if that is unknown."""
+    pipe = getattr(loop, "_ssock", None)
+    return None if pipe is None else fd == pipe.fileno()
+
+
+def registered_files(loop: AbstractEventLoop, selector: Any) -> Sized:
+    """Return the files of a selector, of which one is the loop's own pipe; something empty if that is unknown."""
+    pipe, files = getattr(loop, "_ssock", None), getattr(selector, "_fd_to_key", ())
+    known = _is_standard_selector(selector) and isinstance(loop, BaseEventLoop)
+    return files if known and pipe is not None and pipe.fileno() in files else ()
+
+
+def quick_poll(selector: Any) -> Callable[[], object]:
+    """Return what tells whether a selector has events; half the work for epoll, which keeps what it has reported."""
+    poll = getattr(getattr(selector, "_selector", None), "poll", None)
+    # As for selectors.EpollSelector: some others also have a `poll`, of milliseconds.
+    if _is_standard_selector(selector) and type(selector).__name__ == "EpollSelector" and poll is not None:
+        return partial(poll, 0, 1)
+    return partial(selector.select, 0)
+
+
+def _is_standard_selector(selector: object) -> bool:
+    """Return whether a selector is one of Python's own, unchanged."""
+    return type(selector).__module__ == DefaultSelector.__module__ and "select" not in vars(selector)
+
+
+def failure_of(task: Task[Any]) -> BaseException | None:
+    """Return the exception that ended a task, without marking it as retrieved."""
+    return getattr(task, "_exception", None) if task.done() else None
+
+
+def is_retrieved(task: Task[Any]) -> bool:
+    """Return whether somebody has read the exception of a failed task."""
+    return not getattr(task, "_log_traceback", True)
+
+
+def ready_tasks(loop: AbstractEventLoop) -> Iterator[Task[Any]]:
+    """Return the tasks that a loop is about to run."""
+    for callback in ready_callbacks(loop):
+        task = getattr(callback, "__self__", None)
+        if isinstance(task, Task):
+            yield task
+
+
+def ready_callbacks(loop: AbstractEventLoop) -> list[object]:
+    """Return the callbacks that a loop is about to call."""
+    return [callback_of(handle)[0] for handle in getattr(loop, "_ready", ()) if not handle.cancelled()]
+
+
+def is_waiting_pool_worker(frame: FrameType) -> bool:
+    """Return whether a thread, by its innermost frame, is a pool's and waits for work."""
+    worker = getattr(modules.get("concurrent.futures.thread"), "_worker", None)
+    return frame.f_code is getattr(worker, "__code__", None)
+
+
+def awaited_future(task: Task[Any]) -> object:
+    """Return the future that a task waits for."""
+    return getattr(task, "_fut_waiter", None)
+
+
+def gathered(future: object) -> list[object]:
+    """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
+    return list(getattr(future, "_children", ()))
+
+
+def callback_of(handle: Handle) -> tuple[Any, tuple[Any, ...]]:
+    """Return the callback of a handle and its arguments; of one that runs another handle, those of the other."""
+    callback, args = getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+    while callback is run_handle and args and isinstance(args[0], Handle):
+        handle = args[0]
+        callback, args = getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+    return callback, args
+
+
+def serves_a_task(callback: object) -> bool:
+    """Return whether a timer's callback is asyncio's own, set on behalf of a task."""
+    return getattr(callback, "__module__", None) in _TASK_CALLBACKS
+
+
+def task_timed_out_by(callback: object) -> Task[Any] | None:
+    """Return the task that a callback of ``asyncio.timeout`` would end."""
+    timeout = getattr(callback, "__self__", None) if serves_a_task(callback) else None
+    task = getattr(timeout, "_task", None)
+    return task if isinstance(task, Task) else None
+
+
+def is_plain_sleep(callback: object) -> bool:
+    """Return whether a timer's callback ends an ``asyncio.sleep``, and not a timeout."""
+    return getattr(callback, "__name__", None) == "_set_result_unless_cancelled"
+
+
+def is_sleep_zero(code: CodeType) -> bool:
+    """Return whether a coroutine is the one behind ``asyncio.sleep(0)``."""
+    return code.co_name == "__sleep0"
+
+
+def hide_callers(handle: Handle, count: int) -> None:
+    """Drop the innermost callers from the origin that a handle has in debug mode."""
+    traceback = getattr(handle, "_source_traceback", None)
+    if traceback:
+        del traceback[-count:]
+
+
+def warn_if_slow(loop: AbstractEventLoop, handle: Handle, seconds: float) -> None:
+    """Log what the loop logs in debug mode when a callback takes long."""
+    if seconds >= getattr(loop, "slow_callback_duration", float("inf")):
+        _asyncio_logger.warning("Executing %r took %.3f seconds", handle, seconds)
+
+
+def keeps_functions_here(loop: AbstractEventLoop, executor: object) -> bool:
+    """Return whether an executor calls functions in threads of this interpreter, and so takes any function."""
+    if executor is None:
+        executor = getattr(loop, "_default_executor", None)
+    kind = type(executor)
+    return executor is None or (
+        kind.__name__ == "ThreadPoolExecutor" and kind.__module__ == "concurrent.futures.thread"
+    )

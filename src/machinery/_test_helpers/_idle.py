@@ -1,0 +1,195 @@
+"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait."""
+
+import abc
+from asyncio import AbstractEventLoop, Task, TimerHandle
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from enum import IntEnum
+from math import inf
+from typing import Any, ClassVar, Protocol
+from weakref import WeakSet
+
+from machinery._test_helpers._patches import Patches
+
+_BUSY_AFTER = 100
+"""How many iterations in a row count as busy."""
+
+_SAMPLE_EVERY = 10
+
+
+class Turn(IntEnum):
+    """The order in which listeners are asked."""
+
+    DOMINOS = 0
+    ALL_TASKS_BLOCKED = 1
+    CLOCKS = 2
+    DEADLOCKS = 3
+
+
+class Listener(Protocol):
+    """Something that acts when a loop is idle."""
+
+    @property
+    def turn(self) -> Turn:
+        """When it is asked."""
+        ...
+
+    def on_idle(self, idle_seconds: float) -> float:
+        """Act, or say when to ask again.
+
+        :param idle_seconds: for how many real seconds the loop has been idle.
+        :return: 0 if something was done, so that the loop looks again for something to run; infinity if there is nothing
+            to do until something happens on the loop; else after how many real seconds to ask again.
+        """
+        ...
+
+    def on_loop_closed(self) -> None:
+        """Stop: the loop is being closed."""
+        ...
+
+
+class CancellationWatcher(Protocol):
+    """Something that has to know when its task is cancelled."""
+
+    cancelling_seen: int
+    """How many cancellation requests the task had when last looked at."""
+
+    @property
+    def cancelling(self) -> Callable[[], int]:
+        """Return how many cancellation requests the task has."""
+        ...
+
+    def note_cancelling(self) -> None:
+        """Look at the task: this number has changed."""
+        ...
+
+
+class IdleHook(abc.ABC):
+    """Watches one loop, and asks its listeners in turn whenever that loop is idle."""
+
+    of_loop: ClassVar[dict[AbstractEventLoop, "IdleHook"]] = {}
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.total_idle_seconds = 0.0
+        """Real seconds for which the loop has been idle so far, while a listener had asked to be asked again."""
+        self.times_idle = 0
+        self.events_seen = 0
+        """How many iterations have begun with events from the selector."""
+        self.busy_iterations = 0
+        """How many iterations the loop has run since it was last idle."""
+        self.busy_tasks: WeakSet[Task[Any]] = WeakSet()
+        """Tasks that were about to run in samples of these iterations."""
+        self.has_events: Callable[[], object] = bool
+        """Return whether the loop would find an event now."""
+        self.cancellation_watchers: list[CancellationWatcher] = []
+        """Asked in each iteration, while no task runs."""
+        self.event_watchers: list[Callable[[Any], None]] = []
+        """Called with the events that a selector has reported."""
+        self.patches = Patches(loop)
+        self._some_are_cancelled = False
+        self._listeners: list[Listener] = []
+        self._real_close = loop.close
+        self._on_loop: dict[str, object] = {"close": self._close}
+
+    def add(self, listener: Listener, *, first: bool = False) -> None:
+        """Ask a listener from now on, last or first of those with the same turn."""
+        if not self._listeners:
+            try:
+                self._install()
+            except BaseException:
+                self._uninstall()
+                raise
+            self.of_loop[self.loop] = self
+        self._listeners.insert(0 if first else len(self._listeners), listener)
+        self._listeners.sort(key=lambda each: each.turn)
+
+    def remove(self, listener: Listener) -> None:
+        """Ask a listener no more; without listeners the loop is as it was."""
+        # A listener may have been removed already, when the loop was closed.
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+            if not self._listeners:
+                del self.of_loop[self.loop]
+                self._uninstall()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the loop has run many iterations since it was last idle."""
+        return self.busy_iterations >= _BUSY_AFTER
+
+    @abc.abstractmethod
+    def real_time(self) -> float:
+        """Return the loop's own time."""
+        ...
+
+    @abc.abstractmethod
+    def real_call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> TimerHandle:
+        """Set a timer in the loop's own time."""
+        ...
+
+    @abc.abstractmethod
+    def before_next_iteration(self, callback: Callable[[], object]) -> None:
+        """Call a callback before the loop's next iteration, when the loop itself looks for due timers."""
+        ...
+
+    @abc.abstractmethod
+    def possible_wakeups(self) -> Iterator[str]:
+        """Describe what could still wake the loop."""
+        ...
+
+    @abc.abstractmethod
+    def nothing_can_wake(self) -> bool:
+        """Return whether it is certain that nothing can wake the loop."""
+        ...
+
+    def _install(self) -> None:
+        self.patches.add(self._on_loop)
+
+    def _uninstall(self) -> None:
+        self.patches.remove(self._on_loop)
+
+    def _note_cancellations(self) -> None:
+        for each in self.cancellation_watchers:
+            if each.cancelling() != each.cancelling_seen:
+                each.note_cancelling()
+                self._some_are_cancelled = each.cancelling_seen > 0
+
+    def _note_busy_iteration(self, ready_tasks: Callable[[], Iterator[Task[Any]]]) -> None:
+        self.busy_iterations += 1
+        if self.busy_iterations >= _BUSY_AFTER and self.busy_iterations % _SAMPLE_EVERY == 0:
+            self.busy_tasks.update(ready_tasks())
+
+    def _note_idle(self) -> None:
+        self.times_idle += 1
+        self.busy_iterations = 0
+        if self.busy_tasks:
+            self.busy_tasks.clear()
+
+    def _ask(self, idle_seconds: float) -> float:
+        """Ask the listeners until one acts, and return 0 then; else return when to ask again.
+
+        Of those with the same turn, only the first that has something to do is asked: an outer clock stands while an
+        inner one could move. There is no deadlock while anything else waits for real time to pass.
+        """
+        soonest, served = inf, -1
+        for listener in self._listeners:
+            if listener.turn == Turn.DEADLOCKS and soonest < inf:
+                break
+            if listener.turn != served:
+                wait = listener.on_idle(idle_seconds)
+                if wait == 0:
+                    return 0
+                if wait < inf:
+                    served = listener.turn
+                    soonest = min(soonest, wait)
+        return soonest
+
+    def _close(self) -> None:
+        if not self.loop.is_running():
+            for listener in list(self._listeners):
+                listener.on_loop_closed()
+                self.remove(listener)
+        self._real_close()

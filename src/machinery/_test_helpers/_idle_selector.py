@@ -1,0 +1,137 @@
+"""The idle hook for asyncio's own loops."""
+
+from asyncio import AbstractEventLoop, Task, TimerHandle
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from math import inf
+from typing import Any
+
+from machinery._test_helpers._asyncio_internals import (
+    has_standard_time,
+    is_stopping,
+    quick_poll,
+    ready_queue,
+    ready_tasks,
+    registered_files,
+    signal_handlers,
+)
+from machinery._test_helpers._idle import IdleHook
+from machinery._test_helpers._patches import Patches
+from machinery._test_helpers._real_time import in_real_time, monotonic
+from machinery._test_helpers._wakeups import possible_wakeups
+
+_IN_A_ROW = range(100)
+"""How often listeners may act without making anything ready before the loop gets to look at its own timers."""
+
+
+class SelectorHook(IdleHook):
+    """Replaces ``select`` of the loop's selector: asyncio's loops are idle when they ask it to wait."""
+
+    def __init__(self, loop: AbstractEventLoop, selector: Any) -> None:
+        super().__init__(loop)
+        self._before_next_iteration: list[Callable[[], object]] = []
+        self._real_call_at = loop.call_at
+        self._real_time = monotonic if has_standard_time(loop) else in_real_time(loop.time)
+        self._ready = ready_queue(loop)
+        self._selector = selector
+        # With one file, the pipe by which threads wake the loop, and no signals, the selector has nothing to tell that
+        # is not ready already. Where that is unknown, there is never exactly one.
+        self._files = registered_files(loop, selector)
+        self._signals = signal_handlers(loop)
+        self._real_select = selector.select
+        self.has_events = quick_poll(selector)
+        self._selector_patches = Patches(selector)
+        self._on_selector = {"select": self._select}
+
+    def real_time(self) -> float:
+        return self._real_time()
+
+    def real_call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> TimerHandle:
+        # Not the loop's own call_later: it calls loop.time and loop.call_at, which are virtual now.
+        return self._real_call_at(self._real_time() + delay, callback, *args, context=context)
+
+    def before_next_iteration(self, callback: Callable[[], object]) -> None:
+        if callback not in self._before_next_iteration:
+            self._before_next_iteration.append(callback)
+
+    def possible_wakeups(self) -> Iterator[str]:
+        return possible_wakeups(self.loop, self._selector, self._real_time())
+
+    def nothing_can_wake(self) -> bool:
+        # In this order: a thread that has just ended has made its result known before.
+        return next(self.possible_wakeups(), None) is None and not self.has_events()
+
+    def _install(self) -> None:
+        self._selector_patches.add(self._on_selector)
+        super()._install()
+
+    def _uninstall(self) -> None:
+        super()._uninstall()
+        self._selector_patches.remove(self._on_selector)
+
+    def _select(self, timeout: float | None = None) -> Any:
+        events: Any = []
+        if self._before_next_iteration:
+            self._begin_iteration()
+            timeout = 0
+        if timeout is not None and timeout <= 0:
+            self._note_busy_iteration(self._ready_tasks)
+            if (len(self._files) != 1 or self._signals) and self.has_events():
+                events = self._real_select(0)
+        else:
+            events = self._when_idle(timeout)
+        for each in self.cancellation_watchers:
+            if each.cancelling() != each.cancelling_seen:
+                self._note_cancellations()
+        if events:
+            self.events_seen += 1
+            for watch in self.event_watchers:
+                watch(events)
+        return events
+
+    def _when_idle(self, timeout: float | None) -> Any:
+        if self._some_are_cancelled:
+            self._note_cancellations()
+        for _ in _IN_A_ROW:
+            if len(self._files) != 1 or self._signals:
+                if self.has_events():
+                    self._note_busy_iteration(self._ready_tasks)
+                    return self._real_select(0)
+            elif self._ready:
+                break
+            self._note_idle()
+            wait = self._ask(0.0)
+            if wait > 0:
+                return self._wait(timeout, wait)
+            if self._before_next_iteration:
+                # This belongs to the iteration that ends here, though the loop has yet to run what was made ready.
+                self._begin_iteration()
+            if self._ready or is_stopping(self.loop):
+                break
+        return []
+
+    def _wait(self, timeout: float | None, wait: float) -> Any:
+        idle, longest = 0.0, inf if timeout is None else timeout
+        began = last = monotonic()
+        while idle < longest:
+            limit = min(wait, longest - idle)
+            events = self._real_select(None if limit == inf else limit)
+            now = monotonic()
+            self.total_idle_seconds, idle, last = self.total_idle_seconds + now - last, now - began, now
+            if events:
+                return events
+            wait = self._ask(idle)
+            if wait == 0:
+                self._begin_iteration()
+                break
+        return []
+
+    def _begin_iteration(self) -> None:
+        callbacks, self._before_next_iteration = self._before_next_iteration, []
+        for callback in callbacks:
+            callback()
+
+    def _ready_tasks(self) -> Iterator[Task[Any]]:
+        return ready_tasks(self.loop)

@@ -1,0 +1,86 @@
+"""What this package knows of other packages: anyio, asgiref, alt-pytest-asyncio, pytest, pytest-timeout, execnet, unittest.
+
+Where one of them changes, only what is said of it here gets lost: its work is not seen, or a report says too much.
+"""
+
+from asyncio import AbstractEventLoop
+from sys import _current_frames, modules
+from threading import Thread, Timer
+from threading import enumerate as all_threads
+from types import FrameType
+
+_ANYIO = "anyio._backends._asyncio"
+_ASGIREF = {"asgiref.current_thread_executor", "asgiref.sync"}
+_FRAMES_OF_A_WAIT = 5
+
+
+def is_watchdog(module: object) -> bool:
+    """Return whether a callback, by its module, is the timer by which alt-pytest-asyncio ends a test that takes too long."""
+    return isinstance(module, str) and module.startswith("alt_pytest_asyncio.")
+
+
+def is_timeout_signal(handler: object) -> bool:
+    """Return whether a signal handler is the one by which pytest-timeout ends a test."""
+    return getattr(handler, "__module__", None) == "pytest_timeout"
+
+
+def is_skip(error: BaseException) -> bool:
+    """Return whether an exception skips a test: a note would be shown as part of the reason."""
+    kinds = (
+        getattr(modules.get("_pytest.outcomes"), "Skipped", None),
+        getattr(modules.get("unittest.case"), "SkipTest", None),
+    )
+    return any(isinstance(kind, type) and isinstance(error, kind) for kind in kinds)
+
+
+def anyio_is_loaded() -> bool:
+    """Return whether there can be threads of anyio."""
+    return _ANYIO in modules
+
+
+def busy_anyio_threads(loop: AbstractEventLoop) -> list[Thread]:
+    """Return the worker threads in which ``anyio.to_thread`` runs something for a loop, which does not know of them."""
+    return [
+        thread
+        for thread in all_threads()
+        if type(thread).__module__ == _ANYIO
+        and getattr(thread, "loop", None) is loop
+        # One that is to stop gets that as its last piece of work, and never marks it as done.
+        and getattr(thread, "stopping", None) is False
+        and getattr(getattr(thread, "queue", None), "unfinished_tasks", 0) > 0
+    ]
+
+
+def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:
+    """Return whether a thread is pytest-timeout's timer, or belongs to execnet, by which pytest-xdist gives orders."""
+    function = getattr(thread, "function", None)
+    if isinstance(thread, Timer) and getattr(function, "__module__", None) == "pytest_timeout":
+        return True
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("execnet."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def thread_of_anyio_callback(callback: object) -> Thread | None:
+    """Return the worker thread of anyio that makes its result known by calling this in the loop, if it is one."""
+    thread = getattr(callback, "__self__", None)
+    return thread if isinstance(thread, Thread) and type(thread).__module__ == _ANYIO else None
+
+
+def waits_for_a_loop(thread: int | None) -> bool:
+    """Return whether a thread that has called into a loop waits for the result.
+
+    That is what ``asyncio.run_coroutine_threadsafe``, ``anyio.from_thread`` and asgiref's ``async_to_sync`` do. Only the
+    code of its frames is looked at: to read the variables of a running thread may crash some interpreters.
+    """
+    frame = _current_frames().get(thread) if thread is not None else None
+    result = getattr(getattr(modules.get("concurrent.futures._base"), "Future", None), "result", None)
+    for _ in range(_FRAMES_OF_A_WAIT):
+        if frame is None:
+            break
+        if frame.f_code is getattr(result, "__code__", None) or frame.f_globals.get("__name__") in _ASGIREF:
+            return True
+        frame = frame.f_back
+    return False

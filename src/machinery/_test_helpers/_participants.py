@@ -1,0 +1,49 @@
+"""The tasks that have awaited a domino, and how they have ended."""
+
+from asyncio import Task
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+from machinery._test_helpers._asyncio_internals import failure_of
+from machinery._test_helpers._report import MAX_LISTED
+from machinery._test_helpers._source import brief, raised_at, task_name
+
+AnyTask = Task[Any]
+
+
+class Participants:
+    """Remembers those tasks without keeping them alive."""
+
+    def __init__(self) -> None:
+        self._latest: dict[ref[AnyTask], int] = {}
+        """The domino that a task has awaited last."""
+        self._ended: list[tuple[ref[AnyTask], str, str, bool]] = []
+
+    def note(self, task: AnyTask, num: int) -> None:
+        """Note that a task awaits a domino."""
+        key = ref(task)
+        if key not in self._latest:
+            task.add_done_callback(self._note_ended)
+        self._latest[key] = num
+
+    def _note_ended(self, task: AnyTask) -> None:
+        # Asking a task for its exception would mark it as retrieved.
+        failure = failure_of(task)
+        if task.cancelled():
+            outcome = "cancelled"
+        elif failure is None:
+            outcome = "returned"
+        else:
+            outcome = f"{brief(failure)} at {raised_at(failure.__traceback__)}"
+        if failure is not None or len(self._ended) < MAX_LISTED:
+            self._ended.append((ref(task), task_name(task), outcome, failure is not None))
+
+    def ended(self, has_fallen: Callable[[int], bool]) -> list[tuple[str, bool]]:
+        """Say how those tasks have ended, failures first, and which have failed."""
+        lines = []
+        for key, name, outcome, failed in sorted(self._ended, key=lambda each: not each[3]):
+            num = self._latest[key]
+            when = "after" if has_fallen(num) else "while waiting for"
+            lines.append((f"{name} ended {when} domino {num}: {outcome}", failed))
+        return lines

@@ -1,0 +1,168 @@
+"""Attaches reports to exceptions that leave a block, and ends the task of a block that can never go on."""
+
+from asyncio import CancelledError, current_task
+from collections.abc import Callable, Iterable
+from logging import getLogger
+from math import inf
+
+from machinery._test_helpers._idle import IdleHook, Turn
+from machinery._test_helpers._known_tools import is_skip
+from machinery._test_helpers._real_time import monotonic
+
+logger = getLogger("machinery.test_helpers")
+
+STUCK_AFTER = 1.0
+"""For how many real seconds nothing may be able to happen before a block is ended."""
+
+_ALWAYS_KEEP = 10
+_KEEP_EVERY = 1.0
+_LONGEST_CHAIN = 100
+
+
+class Stuck(AssertionError):
+    """A deadlock, or time that stands still: the block of virtual time or dominos could never have gone on.
+
+    It leaves the block in place of the wait that would never have ended, with notes on what waits for what.
+    """
+
+    __module__ = "machinery.test_helpers"
+
+
+class TaskWatch:
+    """Watches the task of a block: keeps a report from when it is cancelled, and cancels it on deadlock."""
+
+    def __init__(self, hook: IdleHook, report: Callable[[BaseException | None], Iterable[str]]) -> None:
+        self.task = current_task()
+        self.cancelling = self.task.cancelling if self.task is not None else int
+        self.cancelling_seen = self._cancelling_before = self.cancelling()
+        self._hook = hook
+        self._report = report
+        self._stuck: Stuck | None = None
+        self._own_cancels = 0
+        self._snapshot: str | None = None
+        """The report from when the task was last cancelled."""
+        self._handled_at = inf
+        """How often the loop had been idle when that cancellation had been handled."""
+        self._snapshots = 0
+        self._snapshot_at = -inf
+
+    def note_cancelling(self) -> None:
+        """Make the report when the task has been cancelled, while everything still waits where it waits.
+
+        When the cancellation arrives at the end of the block, task groups and gathers in the block have cancelled their
+        tasks.
+        """
+        cancelling = self.cancelling()
+        if cancelling > self.cancelling_seen:
+            now = monotonic()
+            self._handled_at = inf
+            # Code in which many timeouts strike must not pay for a report each time.
+            if self._snapshots < _ALWAYS_KEEP or now - self._snapshot_at > _KEEP_EVERY:
+                self._snapshot, self._snapshot_at = self._text(None), now
+                self._snapshots += 1
+            else:
+                self._snapshot = None
+        else:
+            self._handled_at = self._hook.times_idle
+        self.cancelling_seen = cancelling
+
+    def give_up(self, reason: str) -> bool:
+        """End the task with :class:`Stuck`, out of its block; return whether it could be."""
+        first = self._stuck is None
+        if self._stuck is None:
+            self._stuck = Stuck(reason)
+            # Before anything is cancelled, while everything still waits where it waits.
+            self._snapshot = self._text(None)
+            self._stuck.add_note(self._snapshot)
+        if self.task is None or self.task.done():
+            if first:
+                logger.warning("%s\n%s", reason, self._snapshot)
+            return False
+        if self._own_cancels == 1:
+            logger.warning("%s; the task of the block was cancelled and did not end\n%s", reason, self._text(None))
+        self._own_cancels += 1
+        self.cancelling_seen += 1
+        self.task.cancel()
+        return True
+
+    def leaving(self, error: BaseException | None) -> BaseException | None:
+        """Add a report to what is leaving the block, and return what has to be raised in its place, if anything."""
+        from_outside = self._take_back_cancels()
+        if error is None:
+            # If the body swallowed our cancellation: without that, it would never have come to its end.
+            return self._stuck if self._own_cancels else None
+        if isinstance(error, GeneratorExit):
+            return None
+        if self._stuck is not None and not from_outside and isinstance(error, CancelledError):
+            return self._stuck
+        self._add_report(error)
+        return None
+
+    def _take_back_cancels(self) -> bool:
+        """Undo our own cancellations; return whether there are others."""
+        if self.task is None:
+            return False
+        for _ in range(self._own_cancels):
+            self.task.uncancel()
+        return self.cancelling() > self._cancelling_before
+
+    def _add_report(self, error: BaseException) -> None:
+        if is_skip(error):
+            return
+        handled_long_ago = self._hook.times_idle > self._handled_at
+        if self._stuck is not None and self._own_cancels:
+            text = "\n".join([str(self._stuck), *self._stuck.__notes__])
+        elif self._snapshot is not None and not handled_long_ago and _comes_of_cancellation(error):
+            text = self._snapshot
+        else:
+            text = self._text(error)
+        try:
+            error.add_note(text)
+        except Exception:
+            # Its class has other ideas of `add_note` or `__notes__`.
+            logger.warning("%s is leaving the block\n%s", type(error).__name__, text)
+            return
+        if isinstance(error, CancelledError):
+            # Watchdogs raise an exception of their own in place of this one, and its notes are lost.
+            logger.warning("cancelled from outside the block\n%s", text)
+
+    def _text(self, error: BaseException | None) -> str:
+        lines: list[str] = []
+        try:
+            for line in self._report(error):
+                lines.append(line)
+        except Exception as failure:
+            lines.append(f"  (the rest of this report failed with {type(failure).__name__})")
+        return "\n".join(lines)
+
+
+class DeadlockDetector:
+    """Ends a block in which nothing can happen any more."""
+
+    turn = Turn.DEADLOCKS
+
+    def __init__(self, hook: IdleHook, give_up: Callable[[str], bool]) -> None:
+        self._hook = hook
+        self._give_up = give_up
+
+    def on_idle(self, idle_seconds: float) -> float:
+        """Give up when nothing has happened for long enough, and nothing could."""
+        if idle_seconds < STUCK_AFTER:
+            return STUCK_AFTER - idle_seconds
+        if not self._hook.nothing_can_wake():
+            return STUCK_AFTER
+        return 0 if self._give_up("deadlock: every task is waiting and nothing is left to wake one") else inf
+
+    def on_loop_closed(self) -> None:
+        """Do nothing: the block is closed by its helper."""
+
+
+def _comes_of_cancellation(error: BaseException | None) -> bool:
+    """Return whether an exception is a cancellation, or what a timeout or a task group has made of one."""
+    for _ in range(_LONGEST_CHAIN):
+        if isinstance(error, CancelledError):
+            return True
+        if not isinstance(error, (TimeoutError, BaseExceptionGroup, Stuck)):
+            return False
+        error = error.__cause__ or error.__context__
+    return False

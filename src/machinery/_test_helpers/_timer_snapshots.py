@@ -1,0 +1,49 @@
+"""What the timers of a virtual clock are for, read off for a report."""
+
+from asyncio import Task
+from collections.abc import Iterable
+from typing import Any
+
+from machinery._test_helpers._asyncio_internals import awaited_future, callback_of, task_timed_out_by
+from machinery._test_helpers._clock import Clock
+from machinery._test_helpers._report import MAX_LISTED, PendingTimer
+from machinery._test_helpers._source import name_of, set_at
+from machinery._test_helpers._task_snapshots import doing, whose
+from machinery._test_helpers._timers import Timer, TimerQueue
+
+AnyTask = Task[Any]
+
+
+def pending_timers(
+    clock: Clock, timers: TimerQueue, tasks: Iterable[AnyTask], own: AnyTask | None
+) -> tuple[list[PendingTimer], int, list[AnyTask]]:
+    """Return the first pending timers, how many there are, and the tasks that they will wake."""
+    waiting = timers.waiting()
+    woken: list[AnyTask] = []
+    pending = []
+    for moment, timer in waiting[:MAX_LISTED]:
+        when = timer.when()
+        what = describe_timer(timer, tasks, own, woken)
+        pending.append(PendingTimer(clock.deadline(moment, when), clock.until(moment, when), what))
+    return pending, len(waiting), woken
+
+
+def describe_timer(
+    timer: Timer, tasks: Iterable[AnyTask] = (), own: AnyTask | None = None, woken: list[AnyTask] | None = None
+) -> str:
+    """Say what a timer is for: the task that waits for it, or its callback and the line that set it."""
+    woken = [] if woken is None else woken
+    callback, args = callback_of(timer)
+    for task in tasks:
+        if any(awaited_future(task) is arg for arg in args if arg is not None):
+            woken.append(task)
+            return f"{whose(task, own)} {doing(task)}"
+    place = set_at(timer.origin)
+    timed_out = task_timed_out_by(callback)
+    if place is None and timed_out is not None:
+        woken.append(timed_out)
+        return f"timeout of {whose(timed_out, own)}, which {doing(timed_out)}"
+    if callback is None:
+        # It was cancelled after it had fired, as asyncio.sleep does with its own.
+        return "the end of a sleep or wait" if place is None else f"a callback set at {place}"
+    return name_of(callback) if place is None else f"{name_of(callback)}, set at {place}"

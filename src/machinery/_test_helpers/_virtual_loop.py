@@ -1,0 +1,124 @@
+"""The methods of a loop that virtual time replaces: `time`, `call_later` and `call_at`."""
+
+from asyncio import TimerHandle
+from collections.abc import Callable
+from contextvars import Context
+from inspect import iscoroutinefunction
+from sys import _getframe
+from threading import get_ident
+
+from machinery._test_helpers._asyncio_internals import hide_callers, scheduler_reads, serves_a_task
+from machinery._test_helpers._clock import Clock, Moment
+from machinery._test_helpers._idle import IdleHook
+from machinery._test_helpers._known_tools import is_watchdog
+from machinery._test_helpers._timers import Timer, TimerQueue, make_timer
+
+
+class VirtualLoop:
+    """Sets timers on a virtual clock, and tells virtual from real time for those who read ``loop.time``."""
+
+    def __init__(self, hook: IdleHook, clock: Clock, timers: TimerQueue, note_immediate: Callable[[], None]) -> None:
+        self.is_closed = False
+        """Set when the block ends. Somebody may have saved a method inside the block and put it back later."""
+        self._hook = hook
+        self._loop = hook.loop
+        self._clock = clock
+        self._timers = timers
+        self._note_immediate = note_immediate
+        self._thread = get_ident()
+        self.attributes: dict[str, object] = {
+            "time": self._make_time(),
+            "call_later": self.call_later,
+            "call_at": self.call_at,
+        }
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> TimerHandle:
+        """Set a timer that fires ``delay`` seconds from now."""
+        __tracebackhide__ = True
+        if self._is_real(callback):
+            return self._hook.real_call_later(delay, callback, *args, context=context)
+        try:
+            moment, when = self._clock.later(delay)
+        except TypeError:
+            raise TypeError(f"delay must be a number of seconds, got {delay!r}") from None
+        return self._schedule(moment, when, callback, args, context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> TimerHandle:
+        """Set a timer that fires at a time of this clock, in seconds."""
+        __tracebackhide__ = True
+        if self._is_real(callback):
+            delay = when - self._loop.time()
+            return self._hook.real_call_later(delay, callback, *args, context=context)
+        try:
+            moment, when = self._clock.at(when)
+        except TypeError:
+            raise TypeError(f"when must be a time in seconds, got {when!r}") from None
+        return self._schedule(moment, when, callback, args, context)
+
+    def _is_real(self, callback: object) -> bool:
+        return self.is_closed or is_watchdog(getattr(callback, "__module__", None))
+
+    def _schedule(
+        self,
+        moment: Moment,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: Context | None,
+    ) -> Timer:
+        __tracebackhide__ = True
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
+        loop = self._loop
+        if loop.get_debug():
+            self._check_as_in_debug_mode(callback)
+            timer = Timer(when, callback, args, loop, context)
+            hide_callers(timer, 2)
+        else:
+            timer = make_timer(when, callback, args, loop, context)
+        if serves_a_task(callback):
+            timer.origin = None
+        else:
+            caller = _getframe(2)
+            timer.origin = caller.f_code, caller.f_lasti
+        timer.immediate = self._clock.is_due(moment)
+        if when == _FOREVER:
+            timer.owner = None
+        else:
+            self._timers.add(moment, timer)
+        if timer.immediate:
+            self._note_immediate()
+        return timer
+
+    def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
+        __tracebackhide__ = True
+        if get_ident() != self._thread:
+            raise RuntimeError("timers can be set only from the thread of their loop: use loop.call_soon_threadsafe")
+        if iscoroutinefunction(callback):
+            raise TypeError(
+                f"callback must be a plain function, got the coroutine function {callback!r}: use loop.create_task"
+            )
+
+    def _make_time(self) -> Callable[[], float]:
+        """Return a ``loop.time`` that reads the clock, for all callers but the scheduler of asyncio's loops.
+
+        The scheduler compares it with the deadlines of timers in real time: those set before the block, and watchdogs.
+        In debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such
+        timers and outside debug mode, it does not matter what it reads.
+        """
+        schedulers, scheduler = scheduler_reads(self._loop)
+        caller, real_time, clock = _getframe, self._hook.real_time, self._clock
+
+        def time() -> float:
+            if self.is_closed or ((scheduler._scheduled or scheduler._debug) and caller(1).f_code in schedulers):
+                return real_time()
+            return clock.now
+
+        return time
+
+
+_FOREVER = float("inf")

@@ -1,0 +1,240 @@
+"""The rule by which virtual time moves."""
+
+from asyncio import AbstractEventLoop, CancelledError, Future
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from itertools import count
+from logging import getLogger
+
+from machinery._test_helpers import _time_module
+from machinery._test_helpers._asyncio_internals import run_handle, warn_if_slow
+from machinery._test_helpers._block import OpenBlock
+from machinery._test_helpers._clock import NEVER, Clock, Moment, finite
+from machinery._test_helpers._idle import Turn
+from machinery._test_helpers._loops import idle_hook
+from machinery._test_helpers._real_time import monotonic
+from machinery._test_helpers._report import VirtualTimeSnapshot, virtual_time_report
+from machinery._test_helpers._source import brief
+from machinery._test_helpers._task_snapshots import tasks_snapshot, unfinished_tasks
+from machinery._test_helpers._tasks import Tasks
+from machinery._test_helpers._timer_snapshots import describe_timer, pending_timers
+from machinery._test_helpers._timers import Timer, TimerQueue, TransferredTimer
+from machinery._test_helpers._virtual_loop import VirtualLoop
+from machinery._test_helpers._work import WorkElsewhere
+
+logger = getLogger("machinery.test_helpers")
+
+STANDSTILL_ROUNDS = 100_000
+STANDSTILL_SECONDS = 1.0
+"""After so many rounds of timers at one instant, and so many real seconds, time stands still."""
+
+
+class VirtualTime:
+    """A clock, the timers that wait for it, and the rule by which it moves."""
+
+    turn = Turn.CLOCKS
+
+    def __init__(
+        self, loop: AbstractEventLoop, clock: Clock, name: str, autojump_threshold: float | None, *, datetime: bool
+    ) -> None:
+        self.loop = loop
+        self.hook = idle_hook(loop)
+        self.clock = clock
+        self.name = name
+        self.timers = TimerQueue()
+        self.called_times: list[float] = []
+        self.is_closed = False
+        self._datetime = datetime
+        self._threshold = autojump_threshold
+        self._tasks = Tasks(loop)
+        self._virtual_loop = VirtualLoop(self.hook, clock, self.timers, self._note_immediate)
+        self._adds: list[tuple[float, int, Future[None]]] = []
+        self._add_numbers = count()
+        self._last_fired: Timer | None = None
+        self._rounds_here = 0
+        """How many times timers have fired since the clock moved or anything else happened."""
+        self._rounds_here_since = 0.0
+        self._rounds_here_events = 0
+        self._began_at = monotonic()
+        self._block: OpenBlock
+        self._work: WorkElsewhere
+
+    def open(self, block: OpenBlock) -> None:
+        """Let the loop and its thread live in this time."""
+        self._block, undo = block, block.undo.callback
+        undo(self._hand_over_timers)
+        undo(self.hook.remove, self)
+        self.hook.add(self, first=True)
+        self._work = WorkElsewhere.opened(self.hook, undo)
+        undo(self._work.thresholds.pop, self, None)
+        self._work.thresholds[self] = self._threshold
+        attributes = {**self._virtual_loop.attributes, **self._tasks.attributes}
+        undo(self.hook.patches.remove, attributes)
+        self.hook.patches.add(attributes)
+        undo(_time_module.hide, self.clock)
+        _time_module.show(self.clock, datetime=self._datetime)
+        undo(self._close)
+
+    def check(self) -> None:
+        """Let the block end."""
+
+    def on_loop_closed(self) -> None:
+        """End the block."""
+        self._block.close()
+
+    def _close(self) -> None:
+        self.is_closed = self._virtual_loop.is_closed = True
+        passed = {"virtual_seconds": self.clock.passed(), "real_seconds": monotonic() - self._began_at}
+        logger.debug("%r: %s virtual seconds took %.6f real seconds", self, *passed.values(), extra=passed)
+
+    def _hand_over_timers(self) -> None:
+        """Let pending timers go on in the time that surrounds the block, for what remains of their delay."""
+        waiting, self.timers = self.timers.waiting(), TimerQueue()
+        if self.loop.is_closed():
+            return
+        for _, _, reached in self._adds:
+            reached.cancel()
+        for _, timer in waiting:
+            delay = timer.when() - self.clock.now
+            timer.owner = TransferredTimer(self.loop.call_later(delay, run_handle, timer))
+
+    async def add(self, amount: float) -> None:
+        """Wait until the clock has moved by an amount."""
+        __tracebackhide__ = True
+        if finite("amount", amount) < 0:
+            raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time cannot go backwards")
+        if self.is_closed:
+            raise RuntimeError(f"{self!r}: its block has ended, so the clock does not move any more")
+        target = self.clock.tick_of(self.clock.later(amount)[0])
+        if target == NEVER:
+            raise ValueError(f"amount is too large: the clock would overflow, got {amount!r}")
+        reached = self.loop.create_future()
+        heappush(self._adds, (target, next(self._add_numbers), reached))
+        await reached
+
+    def on_idle(self, idle_seconds: float) -> float:
+        """Fire what is due, or else move to what is due next and fire that, if nothing holds the clock."""
+        clock = self.clock
+        moment, _, timer = self.timers.first()
+        tick = clock.tick_of(moment)
+        target = self._next_target() if self._adds else NEVER
+        goal = tick if tick <= target else target
+        if goal > clock.tick or target < tick:
+            if goal == NEVER:
+                return NEVER
+            wait = self._wait_before_move(idle_seconds, by_itself=target == NEVER)
+            if wait > 0:
+                return wait
+            if goal > clock.tick:
+                self._move_to(goal)
+            if target < tick:
+                heappop(self._adds)[2].set_result(None)
+                return 0
+        self._count_round(timer)
+        self._fire(moment)
+        return 0
+
+    def _next_target(self) -> float:
+        while self._adds and self._adds[0][2].done():
+            heappop(self._adds)
+        return self._adds[0][0] if self._adds else NEVER
+
+    def _wait_before_move(self, idle_seconds: float, *, by_itself: bool) -> float:
+        """Return for how many more real seconds the clock may not move, 0 or less for none."""
+        if self._threshold is not None:
+            return self._threshold - idle_seconds if by_itself else 0
+        return self._work.wait() if self._work.may_hold else 0
+
+    def _move_to(self, tick: float) -> None:
+        self.clock.move_to(tick)
+        self._rounds_here = 0
+        if _time_module.clocks_with_dates:
+            _time_module.clock_moved()
+
+    def _fire(self, moment: Moment) -> None:
+        """Fire all timers of the first moment that are there."""
+        timers = self.timers
+        first = moment
+        while first == moment:
+            # One at a time: after an exception such as KeyboardInterrupt, which ends the loop, the others are still there.
+            self._call(timers.pop())
+            first = timers.first()[0]
+
+    def _call(self, timer: Timer) -> None:
+        self._last_fired = timer
+        self.called_times.append(self.clock.now)
+        if self.loop.get_debug():
+            began = monotonic()
+            run_handle(timer)
+            warn_if_slow(self.loop, timer, monotonic() - began)
+        else:
+            run_handle(timer)
+
+    def _note_immediate(self) -> None:
+        self.hook.before_next_iteration(self._begin_iteration)
+
+    def _begin_iteration(self) -> None:
+        self.loop.call_soon(self._fire_immediate, self.timers.added)
+
+    def _fire_immediate(self, end: int) -> None:
+        """Fire timers that were due when they were set, as asyncio does in its next iteration, though the loop is busy.
+
+        :param end: the number of the first timer that was set too late for this.
+        """
+        timers = self.timers
+        _, number, timer = timers.first()
+        self._count_round(timer)
+        while timer is not None and timer.immediate and number < end:
+            self._call(timers.pop())
+            _, number, timer = timers.first()
+
+    def _count_round(self, timer: Timer | None) -> None:
+        """End the block if timers of one instant follow each other without end and nothing else happens."""
+        self._rounds_here += 1
+        if self._rounds_here == 1 or self.hook.events_seen != self._rounds_here_events:
+            self._rounds_here, self._rounds_here_events = 1, self.hook.events_seen
+            self._rounds_here_since = monotonic()
+        elif (
+            self._rounds_here % STANDSTILL_ROUNDS == 0
+            and timer is not None
+            and monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
+        ):
+            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
+            self._block.give_up(
+                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set for this"
+                f" very instant, the latest for {what}"
+            )
+
+    def pending(self) -> list[float]:
+        """Return the deadlines of the timers that have not fired yet, sorted."""
+        return [self.clock.deadline(moment, timer.when()) for moment, timer in self.timers.waiting()]
+
+    def report(self, error: BaseException | None) -> Iterable[str]:
+        """Yield the lines of a report."""
+        own = self._block.watch.task
+        unfinished = unfinished_tasks(self.loop, self._tasks)
+        pending, pending_count, woken = pending_timers(self.clock, self.timers, unfinished, own)
+        last = self._last_fired
+        return virtual_time_report(
+            VirtualTimeSnapshot(
+                name=brief(self.name) if self.name else "",
+                now=self.clock.now,
+                passed=self.clock.passed(),
+                real_seconds=monotonic() - self._began_at,
+                precision=self.clock.precision,
+                only_add_moves=self._threshold == NEVER,
+                pending=pending,
+                pending_count=pending_count,
+                last_fired=None if last is None else (last.when(), describe_timer(last)),
+                fired_count=len(self.called_times),
+                work=self._work.running(),
+                waits=error is None or isinstance(error, CancelledError),
+                tasks=tasks_snapshot(self.hook, self._tasks, own, error, unfinished=unfinished, listed=woken),
+            )
+        )
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        pending = self.pending()
+        waiting = f"{len(pending)} pending, next at {pending[0]!r}" if pending else "nothing pending"
+        return f"<virtual time{name} at {self.clock.now!r}, {waiting}{', closed' if self.is_closed else ''}>"

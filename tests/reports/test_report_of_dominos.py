@@ -1,0 +1,426 @@
+"""What leaves a block of dominos tells which have fallen, and who waits for which."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from machinery import test_helpers as thp
+from tests.by_hand import step
+from tests.reports.reading import FIRST, Boom, logged, plain, report_of
+
+pytestmark = pytest.mark.usefixtures("quiet_loop")
+
+
+async def await_each(futs: thp.FutureDominos, *nums: int) -> None:
+    """Await these dominos one after the other."""
+    for num in nums:
+        await futs[num]
+
+
+class TestWhichHaveFallenAndWhy:
+    """The first line."""
+
+    @pytest.mark.proves("R4")
+    @pytest.mark.parametrize(
+        ("nums", "told"),
+        [
+            ([], f"none of 9 have fallen; begin() has not been called{FIRST}"),
+            ([0], "none of 9 have fallen; nobody has asked for domino 1"),
+            ([0, 1], "1 of 9 have fallen; nobody has asked for domino 2"),
+            ([0, 1, 2, 3, 5, 7], "1-3 of 9 have fallen; nobody has asked for domino 4"),
+        ],
+        ids=["not-begun", "begun", "one", "some"],
+    )
+    async def test_which_have_fallen_and_what_the_next_one_waits_for(self, nums: list[int], told: str) -> None:
+        """The next one is the first that has not fallen."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=9, name="upload") as futs:
+                for num in nums:
+                    asyncio.create_task(await_each(futs, num)) if num else futs.begin()
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        assert report_of(caught.value)[0] == f"dominos 'upload': {told}"
+
+    @pytest.mark.proves("R4")
+    async def test_a_domino_that_was_asked_for_but_not_awaited_is_named(self) -> None:
+        """It has fallen, and holds up the others."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=3) as futs:
+                futs.begin()
+                assert not futs[1].done()
+                asyncio.create_task(await_each(futs, 2), name="second")
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        assert report_of(caught.value) == [
+            "dominos: 1 of 3 have fallen;"
+            f" domino 1 has been asked for and has fallen, but nobody has awaited it{FIRST}",
+            "  2 <- task 'second' at HERE: await futs[num]",
+        ]
+
+    @pytest.mark.proves("R4")
+    async def test_dominos_that_were_set_by_hand_count_as_fallen(self) -> None:
+        """Also out of turn."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=6) as futs:
+                futs.begin()
+                for num in (2, 3, 5):
+                    futs[num].set_result(None)
+                raise Boom
+
+        assert report_of(caught.value) == ["dominos: 2-3, 5 of 6 have fallen; nobody has asked for domino 1"]
+
+    @pytest.mark.proves("R4")
+    async def test_a_domino_that_is_to_fall_next_is_named(self) -> None:
+        """Nothing is wrong with it, but the loop has not come to rest."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=2) as futs:
+                futs.begin()
+                assert not futs[1].done()
+                raise Boom
+
+        assert report_of(caught.value) == [
+            "dominos: none of 2 have fallen; domino 1 is to fall when the loop rests next"
+        ]
+
+    @pytest.mark.proves("R4")
+    async def test_when_all_have_fallen_none_is_left(self) -> None:
+        """The failure is another one."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=2) as futs:
+                futs.begin()
+                await await_each(futs, 1, 2)
+                raise Boom
+
+        assert report_of(caught.value) == ["dominos: 1-2 of 2 have fallen; none is left"]
+
+
+class TestWhoWaits:
+    """A line for each waiter, in the order of the dominos."""
+
+    @pytest.mark.proves("R1", "R4")
+    async def test_the_example_of_the_documentation(self) -> None:
+        """Who waits, and who has ended how; the message stays as it is."""
+
+        async def one(futs: thp.FutureDominos) -> None:
+            await await_each(futs, 1, 2)
+            await futs[7]
+
+        async def two(futs: thp.FutureDominos) -> None:
+            await await_each(futs, 3, 4)
+            raise Boom("no such file")
+
+        async def three(futs: thp.FutureDominos) -> None:
+            await futs[8]
+
+        with pytest.raises(AssertionError) as caught:
+            async with thp.future_dominos(expected=8, name="upload") as futs:
+                tasks = [asyncio.create_task(each(futs), name=each.__name__) for each in (one, two, three)]
+                futs.begin()
+                await thp.wait_all_tasks_blocked()
+
+        assert str(caught.value) == "Not all the futures were accessed: {5, 6}"
+        assert report_of(caught.value) == [
+            "dominos 'upload': 1-4 of 8 have fallen; nobody has asked for domino 5",
+            "  7 <- task 'one' at HERE: await futs[7]",
+            "  8 <- task 'three' at HERE: await futs[8]",
+            f"  task 'two' ended after domino 4: Boom('no such file') at HERE: raise Boom(\"no such file\"){FIRST}",
+        ]
+        assert isinstance(tasks[1].exception(), Boom)
+
+    @pytest.mark.proves("R4")
+    async def test_waiting_through_something_else_is_waiting_too(self) -> None:
+        """Such as a time limit, or a generator."""
+
+        async def generate(futs: thp.FutureDominos) -> AsyncIterator[int]:
+            await futs[3]
+            yield 3
+
+        async def iterate(futs: thp.FutureDominos) -> None:
+            async for _ in generate(futs):
+                pass
+
+        async def limited(futs: thp.FutureDominos) -> None:
+            async with asyncio.timeout(None):
+                await futs[2]
+
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=3) as futs:
+                asyncio.create_task(iterate(futs), name="iterating")
+                asyncio.create_task(limited(futs), name="limited")
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        assert report_of(caught.value)[1:] == [
+            "  2 <- task 'limited' at HERE: await futs[2]",
+            "  3 <- task 'iterating' at HERE: await futs[3]",
+        ]
+
+    @pytest.mark.proves("R4")
+    async def test_who_waits_through_gather_is_the_task_that_gathers(self) -> None:
+        """The tasks that gather makes for dominos have names that say nothing."""
+
+        async def both(futs: thp.FutureDominos) -> None:
+            await asyncio.gather(futs[2], futs[3])
+
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=3) as futs:
+                asyncio.create_task(both(futs), name="both")
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        assert report_of(caught.value)[1:] == [
+            "  2 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
+            "  3 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
+        ]
+
+    @pytest.mark.proves("R4")
+    async def test_a_callback_that_waits_is_named(self) -> None:
+        """It has no task."""
+
+        def when_fallen(domino: object) -> None:
+            """Do nothing."""
+
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=1) as futs:
+                futs[1].add_done_callback(when_fallen)
+                raise Boom
+
+        assert report_of(caught.value)[1:] == ["  1 <- callback when_fallen"]
+
+    @pytest.mark.proves("R4")
+    async def test_ten_waiters_are_named_and_the_rest_is_counted(self) -> None:
+        """However many there are."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=100) as futs:
+                for num in range(100, 0, -1):
+                    asyncio.create_task(await_each(futs, num), name=f"number {num}")
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        report = report_of(caught.value)
+        assert report[1:11] == [f"  {num} <- task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)]
+        assert report[11] == "  and 90 more wait for dominos"
+
+    @pytest.mark.proves("R4", "R13")
+    async def test_numbers_that_have_gaps_are_bounded_too(self) -> None:
+        """Ten spans at most."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=1000) as futs:
+                for num in range(2, 1000, 2):
+                    futs[num].set_result(None)
+                raise Boom
+
+        assert report_of(caught.value) == [
+            "dominos: 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, ... of 1000 have fallen; begin() has not been called" + FIRST
+        ]
+
+
+class TestWhoHasEnded:
+    """Tasks that took part, and tasks that never came to it."""
+
+    @pytest.mark.proves("R4")
+    async def test_how_each_participant_ended_is_told_failures_first(self) -> None:
+        """By returning, by being cancelled, by an exception."""
+
+        async def fail(futs: thp.FutureDominos) -> None:
+            await futs[1]
+            raise Boom(1)
+
+        with pytest.raises(AssertionError, match=r"^Not all the futures were accessed: \{4\}\n") as caught:
+            async with thp.future_dominos(expected=4) as futs:
+                returns = asyncio.create_task(await_each(futs, 1, 2), name="returning")
+                waits = asyncio.create_task(await_each(futs, 3), name="cancelled")
+                fails = asyncio.create_task(fail(futs), name="failing")
+                await thp.wait_all_tasks_blocked()
+                waits.cancel()
+                futs.begin()
+                await returns
+                await thp.wait_all_tasks_blocked()
+
+        assert report_of(caught.value)[1:] == [
+            f"  task 'failing' ended after domino 1: Boom(1) at HERE: raise Boom(1){FIRST}",
+            "  task 'returning' ended after domino 2: returned",
+            "  task 'cancelled' ended after domino 3: cancelled",
+        ]
+        assert isinstance(fails.exception(), Boom)
+
+    @pytest.mark.proves("R4")
+    async def test_a_task_that_was_cancelled_while_it_waited_is_told_as_such(self) -> None:
+        """The domino has not fallen."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=2) as futs:
+                task = asyncio.create_task(await_each(futs, 2), name="second")
+                await thp.wait_all_tasks_blocked()
+                task.cancel()
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        assert report_of(caught.value)[1:] == ["  task 'second' ended while it waited for domino 2: cancelled"]
+
+    @pytest.mark.proves("R3", "R4")
+    async def test_a_task_that_died_before_it_came_to_a_domino_is_told(self) -> None:
+        """It is the reason why nobody asks."""
+
+        async def fail(futs: thp.FutureDominos) -> None:
+            raise Boom(1)
+
+        with pytest.raises(AssertionError, match=r"^Not all the futures were accessed: \{1\}\n") as caught:
+            async with thp.future_dominos(expected=1) as futs:
+                futs.begin()
+                task = asyncio.create_task(fail(futs), name="first")
+                await thp.wait_all_tasks_blocked()
+
+        assert report_of(caught.value) == [
+            "dominos: none of 1 have fallen; nobody has asked for domino 1",
+            f"  task 'first' died: Boom(1) at HERE: raise Boom(1){FIRST}",
+        ]
+        assert isinstance(task.exception(), Boom)
+
+    @pytest.mark.proves("R4")
+    async def test_a_task_that_has_been_woken_but_has_not_run_is_told_apart(self) -> None:
+        """The assertion came too early for it."""
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=1) as futs:
+                asyncio.create_task(await_each(futs, 1), name="woken")
+                await thp.wait_all_tasks_blocked()
+                futs[1].set_result(None)
+                asyncio.create_task(await_each(futs, 1), name="unborn")
+                raise Boom
+
+        assert report_of(caught.value)[1:] == [
+            "  task 'woken' is about to go on at HERE: await futs[num]",
+            "  task 'unborn' has not begun yet at HERE:"
+            " async def await_each(futs: thp.FutureDominos, *nums: int) -> None:",
+        ]
+
+
+class TestAWatchdog:
+    """Cancelled from outside."""
+
+    @pytest.mark.proves("R5")
+    async def test_the_report_is_logged_once_and_shows_who_waited_when_that_happened(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Though a task group has ended them by the time that the cancellation leaves the block."""
+
+        async def body() -> None:
+            async with thp.future_dominos(expected=3) as futs:
+                futs.begin()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(await_each(futs, 1, 3), name="child")
+
+        task = asyncio.create_task(body())
+        await thp.wait_all_tasks_blocked()
+        task.cancel()
+        await asyncio.wait([task])
+
+        [message] = logged(caplog)
+        assert plain(message)[:4] == [
+            "cancelled from outside while this was so:",
+            "dominos: 1 of 3 have fallen; nobody has asked for domino 2",
+            "  3 <- task 'child' at HERE: await futs[num]",
+            "  the block's own task waits at HERE: async with asyncio.TaskGroup() as tasks:",
+        ]
+
+    @pytest.mark.proves("R10")
+    async def test_a_task_that_polls_with_sleep_0_is_named(self, caplog: pytest.LogCaptureFixture) -> None:
+        """No domino falls while the loop is busy."""
+
+        async def poll(futs: thp.FutureDominos) -> None:
+            for _ in itertools.takewhile(lambda _: not futs[1].done(), itertools.count()):
+                await asyncio.sleep(0)
+
+        async def body() -> None:
+            async with thp.future_dominos(expected=1) as futs:
+                asyncio.create_task(poll(futs), name="poller")
+                futs.begin()
+                await futs.finished.wait()
+
+        task = asyncio.create_task(body())
+        for _ in range(500):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+        report = plain(logged(caplog)[0])
+        assert report[1] == "dominos: none of 1 have fallen; domino 1 is to fall when the loop rests next"
+        assert report[-1] == "    task 'poller' at HERE: await asyncio.sleep(0)"
+
+
+class TestRepr:
+    """One line, at any moment."""
+
+    @pytest.mark.proves("R11")
+    async def test_that_of_the_row_counts_the_fallen(self) -> None:
+        """Before, during and after."""
+        async with thp.future_dominos(expected=2, name="a\nb") as futs:
+            reprs = [repr(futs)]
+            futs.begin()
+            await futs[1]
+            reprs.append(repr(futs))
+            await futs[2]
+        reprs.append(repr(futs))
+
+        assert reprs == [
+            r"<dominos of 'a\nb': 0 of 2 have fallen>",
+            r"<dominos of 'a\nb': 1 of 2 have fallen>",
+            r"<dominos of 'a\nb': 2 of 2 have fallen>",
+        ]
+
+    @pytest.mark.proves("R11", "R13")
+    async def test_that_of_a_domino_tells_its_state_whatever_it_was_given(self) -> None:
+        """An exception that cannot be shown is shown as such."""
+
+        class SilentError(Exception):
+            def __repr__(self) -> str:
+                raise Boom
+
+        lines = "1\n" * 100
+        async with thp.future_dominos(expected=5, name="row") as futs:
+            reprs = [repr(futs[1])]
+            waiter = asyncio.ensure_future(futs[1])
+            await asyncio.sleep(0)
+            reprs.append(repr(futs[1]))
+            futs.begin()
+            await waiter
+            futs[2].cancel()
+            futs[3].set_exception(SilentError())
+            futs[4].set_exception(ValueError(lines))
+            futs[5].set_result(None)
+            reprs += [repr(futs[num]) for num in range(1, 5)]
+
+        assert reprs == [
+            "<domino 1 of 'row', standing, 0 waiting>",
+            "<domino 1 of 'row', standing, 1 waiting>",
+            "<domino 1 of 'row', fallen>",
+            "<domino 2 of 'row', cancelled>",
+            "<domino 3 of 'row', fallen with <SilentError whose repr raised Boom>>",
+            f"<domino 4 of 'row', fallen with {repr(ValueError(lines))[:77]}...>",
+        ]
+
+
+class TestOutsideOfTasks:
+    """A block that a callback enters and leaves, with no task."""
+
+    @pytest.mark.proves("R1", "B6")
+    async def test_an_exception_that_a_callback_lets_out_gets_its_note(self) -> None:
+        """The report is made without a current task."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[BaseException] = loop.create_future()
+        block = thp.future_dominos(expected=1, name="row")
+
+        def enter_and_leave() -> None:
+            step(block.__aenter__())
+            error = ValueError("boom")
+            step(block.__aexit__(ValueError, error, None))
+            over.set_result(error)
+
+        loop.call_soon(enter_and_leave)
+        error = await over
+
+        assert str(error) == "boom"
+        assert report_of(error)[0].startswith("dominos 'row'")

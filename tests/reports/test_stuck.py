@@ -1,0 +1,702 @@
+"""A block in which waiting is hopeless is left with `Stuck`, and no other."""
+
+import asyncio
+import contextlib
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from machinery import test_helpers as thp
+from machinery._test_helpers import _wakeups
+from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
+
+HOPELESS = "nothing can happen any more: every task waits, and nothing is left to wake one"
+Block = Callable[[], AbstractAsyncContextManager[object]]
+
+pytestmark = pytest.mark.usefixtures("quiet_loop", "deadlock_patience")
+
+
+def virtual_time() -> AbstractAsyncContextManager[object]:
+    """Give a block of virtual time."""
+    return thp.mocked_call_later()
+
+
+def dominos() -> AbstractAsyncContextManager[object]:
+    """Give a block of dominos, of which none is left to fall."""
+    return thp.future_dominos(expected=0)
+
+
+either = pytest.mark.parametrize("block", [virtual_time, dominos])
+
+
+class Uncounted:
+    """A real timer that counts as the watchdog of a test framework, so that Stuck is raised in spite of it."""
+
+    __module__ = "alt_pytest_asyncio.plugin"
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+
+    def __call__(self) -> None:
+        """Do what there is to do."""
+        self._act()
+
+
+def after(seconds: float, act: Callable[[], object]) -> asyncio.TimerHandle:
+    """Do something after some real seconds, which do not count as something that could wake the test."""
+    return asyncio.get_running_loop().call_later(seconds, Uncounted(act))
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """Let the threads of earlier tests come to their end: what they could wake is not certain."""
+    ends = time.monotonic() + 10
+    while list(_wakeups._busy_threads()) and time.monotonic() < ends:
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+async def _on_a_loop_of_asyncio() -> None:
+    """Skip the test on other loops, of which nothing is ever certain."""
+    if not type(asyncio.get_running_loop()).__module__.startswith("asyncio"):
+        pytest.skip("of other loops nothing is ever certain")
+
+
+class TestNothingCanHappenAnyMore:
+    """Every task waits, and nothing real is open or running."""
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_a_wait_that_cannot_end_is_ended(self, block: Block) -> None:
+        """In virtual time and in dominos alike; it is an AssertionError, and comes with the report."""
+        with pytest.raises(thp.Stuck) as caught:
+            async with block():
+                await wait_for_ever()
+
+        assert isinstance(caught.value, AssertionError)
+        assert str(caught.value) == HOPELESS
+        assert report_of(caught.value)[-1] == "  the block's own task waits at HERE: await asyncio.Event().wait()"
+
+    @pytest.mark.proves("R6")
+    async def test_its_name_is_that_of_the_public_module(self) -> None:
+        """Where users find it."""
+        assert (thp.Stuck.__module__, thp.Stuck.__qualname__) == ("machinery.test_helpers", "Stuck")
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_all_who_wait_are_told_where_they_waited_before_anybody_is_cancelled(self, block: Block) -> None:
+        """A task group ends its tasks only afterwards."""
+        with pytest.raises(thp.Stuck) as caught:
+            async with block(), asyncio.TaskGroup() as tasks:
+                tasks.create_task(wait_for_ever(), name="one")
+                tasks.create_task(wait_for_ever(), name="two")
+
+        assert report_of(caught.value)[-3:] == [
+            "  the block's own task waits at HERE: async with block(), asyncio.TaskGroup() as tasks:",
+            "  task 'one' waits at HERE: await asyncio.Event().wait()",
+            "  task 'two' waits at HERE: await asyncio.Event().wait()",
+        ]
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_the_task_goes_on_as_if_it_had_never_been_cancelled(self, block: Block) -> None:
+        """What counts its cancellations, such as `asyncio.timeout`, works after that."""
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await wait_for_ever()
+
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.sleep(1)
+
+    @pytest.mark.proves("R6")
+    async def test_it_comes_only_after_a_while_of_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Patience begins anew with whatever happens, as here through a timer of a test framework."""
+        monkeypatch.setattr("machinery._test_helpers._task_watch.STUCK_AFTER", 0.06)
+        happened = []
+        for number in range(3):
+            after(0.04 * number, lambda: happened.append("something"))
+        with pytest.raises(thp.Stuck):
+            async with virtual_time():
+                await wait_for_ever()
+
+        assert happened == ["something"] * 3
+
+    @pytest.mark.proves("R6")
+    async def test_a_clock_that_only_add_moves_gets_stuck_when_nobody_adds(self) -> None:
+        """The timers that are pending do not help."""
+        with pytest.raises(thp.Stuck) as caught:
+            async with thp.mocked_call_later(autojump_threshold=float("inf")):
+                await asyncio.sleep(5)
+
+        assert report_of(caught.value)[1:3] == [
+            f"  it moves only through add(), since autojump_threshold is infinite{FIRST}",
+            "  pending at 5.0, in 5 s: the block's own task waits at HERE: await asyncio.sleep(5)",
+        ]
+
+    @pytest.mark.proves("R6")
+    async def test_dominos_that_nobody_begins_get_stuck(self) -> None:
+        """What they wait for is in the report."""
+        with pytest.raises(thp.Stuck) as caught:
+            async with thp.future_dominos(expected=1) as futs:
+                await futs[1]
+
+        assert report_of(caught.value) == [
+            f"dominos: none of 1 have fallen; begin() has not been called{FIRST}",
+            "  1 <- the block's own task at HERE: await futs[1]",
+        ]
+
+    @pytest.mark.proves("R6")
+    async def test_the_innermost_block_is_the_one_that_is_left(self) -> None:
+        """The blocks around it add their reports, as they were at that moment."""
+        left = []
+        with pytest.raises(thp.Stuck) as caught:
+            async with thp.mocked_call_later(name="outer"):
+                try:
+                    async with thp.future_dominos(expected=0, name="inner"), asyncio.TaskGroup() as tasks:
+                        tasks.create_task(wait_for_ever(), name="child")
+                except thp.Stuck as error:
+                    left.append(error)
+                    raise
+
+        report = report_of(caught.value)
+        assert left == [caught.value]
+        assert [line for line in report if not line.startswith("  ")] == [
+            "dominos 'inner': none of 0 have fallen; none is left",
+            "virtual time 'outer' stands at 0.0, 0 s after it began, which took ...; it moves in steps of 0.1 s",
+        ]
+        assert report.count("  task 'child' waits at HERE: await asyncio.Event().wait()") == 2
+
+    @pytest.mark.proves("R6", "R12")
+    @either
+    async def test_the_traceback_ends_where_the_user_waited(self, block: Block) -> None:
+        """There is no frame of ours or of asyncio's in it."""
+        with pytest.raises(thp.Stuck) as caught:
+            async with block():
+                await wait_for_ever()
+
+        assert [entry.name for entry in caught.traceback] == [
+            "test_the_traceback_ends_where_the_user_waited",
+            "test_the_traceback_ends_where_the_user_waited",
+            "wait_for_ever",
+        ]
+        assert caught.value.__suppress_context__
+
+
+class TestABodyThatKeepsTheCancellation:
+    """The task is cancelled, and somebody does not let that pass."""
+
+    @pytest.mark.proves("R9")
+    @either
+    async def test_a_block_that_is_left_without_an_exception_is_stuck_all_the_same(self, block: Block) -> None:
+        """Without the cancellation it would never have been left."""
+        with pytest.raises(thp.Stuck):
+            async with block():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await wait_for_ever()
+
+    @pytest.mark.proves("R1", "R9")
+    @either
+    async def test_another_exception_is_the_one_that_is_seen(self, block: Block) -> None:
+        """With what Stuck would have said in its note."""
+        with pytest.raises(Boom) as caught:
+            async with block():
+                try:
+                    await wait_for_ever()
+                except asyncio.CancelledError:
+                    raise Boom from None
+
+        assert report_of(caught.value)[0] == HOPELESS
+        assert report_of(caught.value)[-1] == "  the block's own task waits at HERE: await asyncio.Event().wait()"
+
+    @pytest.mark.proves("R9")
+    @either
+    async def test_a_body_that_waits_on_is_cancelled_again(self, block: Block) -> None:
+        """Until it ends: it never hangs."""
+        kept: list[object] = []
+        with pytest.raises(thp.Stuck):
+            async with block():
+                while len(kept) < 3:
+                    try:
+                        await wait_for_ever()
+                    except asyncio.CancelledError:
+                        kept.append(asyncio.current_task())
+
+        task = asyncio.current_task()
+        assert kept == [task, task, task]
+        assert task is not None
+        assert task.cancelling() == 0
+
+
+class TestCancelledFromOutsideAsWell:
+    """A cancellation from outside wins."""
+
+    @pytest.mark.proves("R9")
+    @either
+    async def test_a_task_that_is_cancelled_by_somebody_ends_cancelled(self, block: Block) -> None:
+        """Though Stuck had begun to end it."""
+        noted: list[int] = []
+
+        async def body() -> None:
+            async with block():
+                try:
+                    await wait_for_ever()
+                finally:
+                    task.cancel()
+                    noted.append(task.cancelling())
+
+        task = asyncio.create_task(body())
+        await asyncio.wait([task])
+
+        assert task.cancelled()
+        assert noted == [2]
+
+    @pytest.mark.proves("R9")
+    @either
+    async def test_a_watchdog_that_is_quicker_is_the_one_that_is_seen(self, block: Block) -> None:
+        """Its exception is not touched."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001), block():
+                await wait_for_ever()
+
+
+class TestABlockWhoseTaskHasEnded:
+    """As with a fixture, which some runners run in a task of its own."""
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_it_cannot_be_left_and_so_the_report_is_logged_once(
+        self, block: Block, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whoever hangs is ended by a watchdog, if by anybody."""
+        stack = contextlib.AsyncExitStack()
+
+        async def fixture() -> None:
+            await stack.enter_async_context(block())
+
+        await asyncio.create_task(fixture())
+        event = asyncio.Event()
+        ends = time.monotonic() + 10
+
+        def wake_soon_after_the_report() -> None:
+            told = logged(caplog) or time.monotonic() > ends
+            after(0.1, event.set if told else wake_soon_after_the_report)
+
+        wake_soon_after_the_report()
+        await event.wait()
+        await stack.aclose()
+
+        [message] = logged(caplog)
+        assert plain(message)[0] == HOPELESS
+        assert plain(message)[-1].endswith(" waits at HERE: await event.wait()")
+
+    @pytest.mark.proves("R6")
+    async def test_a_block_around_it_is_given_up_in_its_place(self) -> None:
+        """If that one's task is the one that waits."""
+        stack = contextlib.AsyncExitStack()
+
+        async def fixture() -> None:
+            await stack.enter_async_context(thp.mocked_call_later())
+
+        with pytest.raises(thp.Stuck):
+            async with thp.future_dominos(expected=0):
+                await asyncio.create_task(fixture())
+                await wait_for_ever()
+        await stack.aclose()
+
+
+class TestTimeThatStandsStill:
+    """Callbacks that each set the next one with no delay."""
+
+    @pytest.mark.proves("R7")
+    @pytest.mark.parametrize("delay", [0, -1], ids=["zero", "negative"])
+    async def test_a_thousand_in_a_row_are_enough(self, delay: float) -> None:
+        """The message names the callback and the line where it was set."""
+        calls = []
+
+        async def body() -> None:
+            async with thp.mocked_call_later(start_time=7):
+                loop = asyncio.get_running_loop()
+
+                def again() -> None:
+                    calls.append(loop.call_later(delay, again))
+
+                await asyncio.sleep(1)
+                again()
+                await wait_for_ever()
+
+        with pytest.raises(thp.Stuck) as caught:
+            await body()
+        calls[-1].cancel()
+
+        assert plain(str(caught.value)) == [
+            "time stands still at 8.0: 1,000 times in a row a callback has set the next one with no delay,"
+            " last again, set at HERE: calls.append(loop.call_later(delay, again))"
+        ]
+        assert report_of(caught.value)[0].startswith("virtual time stands at 8.0, 1 s after it began, ")
+        assert 1000 <= len(calls) <= 1010
+
+    @pytest.mark.proves("R7")
+    async def test_fewer_are_not(self) -> None:
+        """Then time goes on."""
+        calls = []
+        async with thp.mocked_call_later() as m:
+            loop = asyncio.get_running_loop()
+
+            def again() -> None:
+                calls.append(loop.time())
+                if len(calls) < 990:
+                    loop.call_later(0, again)
+
+            again()
+            await asyncio.sleep(1)
+
+            assert (len(calls), loop.time(), m.pending) == (990, 1, [])
+
+    @pytest.mark.proves("R7")
+    async def test_a_thousand_callbacks_for_one_moment_are_no_standstill(self) -> None:
+        """None of them sets another one."""
+        called: list[float] = []
+        async with thp.mocked_call_later():
+            loop = asyncio.get_running_loop()
+            for number in range(5000):
+                loop.call_later(0, called.append, number)
+            await asyncio.sleep(1)
+
+        assert called == list(range(5000))
+
+    @pytest.mark.proves("R7")
+    async def test_a_callback_that_lets_time_pass_now_and_then_is_no_standstill(self) -> None:
+        """However often it is called."""
+        called: list[float] = []
+        async with thp.mocked_call_later():
+            loop = asyncio.get_running_loop()
+
+            def again() -> None:
+                called.append(loop.time())
+                if len(called) < 5000:
+                    loop.call_later(0 if len(called) % 500 else 1, again)
+
+            again()
+            await asyncio.sleep(20)
+
+        assert len(called) == 5000
+
+
+@contextlib.contextmanager
+def open_socket() -> Iterator[None]:
+    """Let the loop read a socket."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop.add_reader(ours, lambda: None)
+        yield
+        loop.remove_reader(ours)
+
+
+@contextlib.contextmanager
+def busy_thread() -> Iterator[None]:
+    """Have a thread that waits for something."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def job_in_the_executor() -> Iterator[None]:
+    """Have a thread of the loop's own at work."""
+    stop = threading.Event()
+    asyncio.get_running_loop().run_in_executor(None, stop.wait)
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+@contextlib.contextmanager
+def real_timer() -> Iterator[None]:
+    """Have set a timer before the block."""
+    handle = asyncio.get_running_loop().call_later(60, print)
+    try:
+        yield
+    finally:
+        handle.cancel()
+
+
+@contextlib.contextmanager
+def signal_handler_of_the_loop() -> Iterator[None]:
+    """Let the loop handle a signal."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
+    try:
+        yield
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
+
+
+@contextlib.contextmanager
+def signal_handler() -> Iterator[None]:
+    """Handle a signal in Python."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+REAL = [
+    open_socket,
+    busy_thread,
+    job_in_the_executor,
+    real_timer,
+    signal_handler_of_the_loop,
+    signal_handler,
+]
+
+
+class TestNeverWhereSomethingRealCouldStillWakeTheTest:
+    """Patience is 0.02 seconds here, and whoever waits is woken after 0.1."""
+
+    async def waits_until_it_is_woken(self, block: Block, seconds: float = 0.1) -> None:
+        """Wait in a block until the timer of a watchdog ends that."""
+        event = asyncio.Event()
+        after(seconds, event.set)
+        try:
+            async with block():
+                await event.wait()
+                raise Boom
+        except Boom:
+            return
+
+    @pytest.mark.proves("R8")
+    @either
+    async def test_without_anything_real_the_same_wait_is_ended(self, block: Block) -> None:
+        """The tests below could fail."""
+        with pytest.raises(thp.Stuck):
+            await self.waits_until_it_is_woken(block, 10)
+
+    @pytest.mark.proves("R8")
+    @either
+    @pytest.mark.skipif(sys.platform == "win32", reason="signals are not what they are elsewhere")
+    @pytest.mark.parametrize("real", REAL, ids=lambda real: real.__name__)
+    async def test_it_waits_on(self, block: Block, real: Callable[[], AbstractContextManager[None]]) -> None:
+        """Until something happens."""
+        with real():
+            await self.waits_until_it_is_woken(block)
+
+    @pytest.mark.proves("R8")
+    @either
+    @pytest.mark.parametrize("inside", [True, False], ids=["inside", "before"])
+    async def test_it_waits_on_for_a_child(self, block: Block, inside: bool) -> None:
+        """Whether that was started in the block or before."""
+        command = [sys.executable, "-c", "import time; time.sleep(0.1)"]
+        child = None if inside else await asyncio.create_subprocess_exec(*command)
+        async with block():
+            child = child or await asyncio.create_subprocess_exec(*command)
+            returned = await child.wait()
+
+        assert returned == 0
+
+    @pytest.mark.proves("R8")
+    @either
+    async def test_it_waits_on_for_a_server(self, block: Block) -> None:
+        """Somebody could connect."""
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        await self.waits_until_it_is_woken(block)
+        server.close()
+
+    @pytest.mark.proves("R8")
+    @either
+    async def test_it_waits_on_for_a_connection(self, block: Block) -> None:
+        """The peer could send something."""
+        ours, theirs = socket.socketpair()
+        _, writer = await asyncio.open_connection(sock=ours)
+        await self.waits_until_it_is_woken(block)
+        writer.close()
+        await writer.wait_closed()
+        theirs.close()
+
+    @pytest.mark.proves("R8")
+    @either
+    @pytest.mark.parametrize("at", ["queue", "hand"])
+    async def test_work_that_a_thread_of_a_pool_has_yet_to_begin_counts(
+        self, block: Block, at: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A machine that is busy may be slow to let it: this pretends to see it there."""
+
+        def look(work_queue: queue.SimpleQueue[object], work_item: object) -> FrameType:
+            return sys._getframe()
+
+        waiting = queue.SimpleQueue[object]()
+        if at == "queue":
+            waiting.put("work")
+        frame = look(waiting, "work" if at == "hand" else None)
+        monkeypatch.setattr(sys, "_current_frames", lambda: {-1: frame})
+        monkeypatch.setattr("concurrent.futures.thread._worker", look)
+
+        await self.waits_until_it_is_woken(block)
+
+    @pytest.mark.proves("R5", "R8")
+    async def test_what_could_still_wake_it_is_told_when_a_watchdog_ends_it(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is the reason why it was not given up."""
+        stop = threading.Event()
+
+        async def body() -> None:
+            async with virtual_time():
+                await wait_for_ever()
+
+        timer = asyncio.get_running_loop().call_later(60, stop.set)
+        thread = threading.Thread(target=stop.wait, name="poller")
+        thread.start()
+        task = asyncio.create_task(body())
+        await thp.wait_all_tasks_blocked()
+        task.cancel()
+        await asyncio.wait([task])
+        stop.set()
+        timer.cancel()
+
+        assert [line for line in plain(logged(caplog)[0]) if "woken" in line] == [
+            "  could still be woken by a real timer that calls Event.set",
+            "  could still be woken by thread 'poller'",
+        ]
+
+    @pytest.mark.proves("R7", "R8")
+    async def test_time_that_stands_still_is_left_to_stand_as_long_as_a_thread_could_end_that(self) -> None:
+        """It might be what the callbacks look for."""
+        enough, done = threading.Event(), threading.Event()
+
+        def wait_and_tell() -> None:
+            enough.wait()
+            done.set()
+
+        thread = threading.Thread(target=wait_and_tell)
+        thread.start()
+        calls = []
+        async with thp.mocked_call_later():
+            loop = asyncio.get_running_loop()
+
+            def look() -> None:
+                calls.append(1)
+                if len(calls) == 2500:
+                    enough.set()
+                if not done.is_set():
+                    loop.call_later(0, look)
+
+            look()
+            await asyncio.sleep(1)
+
+        thread.join()
+        assert len(calls) >= 2500
+
+    @pytest.mark.proves("R8")
+    async def test_what_a_thread_has_brought_before_it_ended_is_not_overlooked(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread may end between the look at the sockets and the look at the threads."""
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        brought = 0
+
+        def nobody_is_busy() -> Iterator[str]:
+            nonlocal brought
+            if not brought:
+                brought += 1
+                loop.call_soon_threadsafe(woken.set)
+            yield from ()
+
+        monkeypatch.setattr(_wakeups, "_busy_threads", nobody_is_busy)
+        async with thp.future_dominos(expected=0):
+            await woken.wait()
+
+        assert brought == 1
+
+
+class TestWhatDoesNotCountAsReal:
+    """It cannot wake the test, or only to end it."""
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_threads_of_a_pool_that_wait_for_work(self, block: Block) -> None:
+        """The executor of the loop keeps those it has used once."""
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.001) for _ in range(3)))
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await asyncio.to_thread(time.sleep, 0.001)
+                await wait_for_ever()
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_a_timer_that_was_cancelled(self, block: Block) -> None:
+        """The loop keeps it until its time has come."""
+        asyncio.get_running_loop().call_later(60, print).cancel()
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await wait_for_ever()
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_the_thread_of_pytest_timeout(self, block: Block) -> None:
+        """It ends the test when its time has come, and does nothing else."""
+
+        def timeout_timer() -> None:
+            """Never called."""
+
+        timeout_timer.__module__ = "pytest_timeout"
+        watchdog = threading.Timer(60, timeout_timer)
+        watchdog.start()
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await wait_for_ever()
+        watchdog.cancel()
+
+    @pytest.mark.proves("R6")
+    @either
+    async def test_the_thread_in_which_pytest_xdist_waits_for_orders(self, block: Block) -> None:
+        """It knows nothing of the test."""
+        stop = threading.Event()
+        scope: dict[str, Any] = {"__name__": "execnet.gateway_base", "stop": stop}
+        exec("def receive():\n    stop.wait()", scope)
+        thread = threading.Thread(target=scope["receive"], daemon=True)
+        thread.start()
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await wait_for_ever()
+        stop.set()
+        thread.join()
+
+    @pytest.mark.proves("R6")
+    def test_ctrl_c(self) -> None:
+        """`asyncio.run` handles SIGINT in every program."""
+        handlers: list[object] = []
+
+        async def body() -> None:
+            handlers.append(signal.getsignal(signal.SIGINT))
+            async with virtual_time():
+                await wait_for_ever()
+
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(thp.Stuck), asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                runner.run(body())
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+        assert handlers != [signal.default_int_handler]
