@@ -1,13 +1,15 @@
 """The public names, their places and their signatures are those of the reference."""
 
 import asyncio
+import datetime
 import importlib.metadata
 import importlib.resources
 import inspect
 import subprocess
 import sys
 import typing
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager
 from types import ModuleType
 
 import pytest
@@ -137,7 +139,7 @@ class TestSignatures:
             "loop": asyncio.AbstractEventLoop | None,
             "log": protocols.Logger | None,
             "name": str,
-            "return": AsyncGenerator[thp.FutureDominos],
+            "return": AbstractAsyncContextManager[thp.FutureDominos],
         }
 
     @pytest.mark.proves("P3")
@@ -157,11 +159,11 @@ class TestSignatures:
         del annotations["ctx"]
         assert annotations == {
             "precision": float,
-            "start_time": float,
+            "start_time": float | datetime.datetime,
             "name": str,
             "autojump_threshold": float | None,
             "datetime": bool,
-            "return": AsyncGenerator[thp.MockedCallLater],
+            "return": AbstractAsyncContextManager[thp.MockedCallLater],
         }
 
     @pytest.mark.proves("P3")

@@ -106,7 +106,7 @@ class TestArguments:
         """Dominos can fall only on the loop that runs the block."""
         with (
             contextlib.closing(asyncio.new_event_loop()) as other,
-            pytest.raises(ValueError, match=r"^loop must be the running one, .+$"),
+            pytest.raises(ValueError, match=r"^loop must be the running loop .+$"),
         ):
             await thp.future_dominos(expected=1, loop=other).__aenter__()
 

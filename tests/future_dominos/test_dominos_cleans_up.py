@@ -336,4 +336,4 @@ class TestLeftBehind:
         loop.run_forever()
         type(loop).close(loop)
 
-        assert step(block.__aexit__(ValueError, ValueError("of the body"), None)) is False
+        assert not step(block.__aexit__(ValueError, ValueError("of the body"), None))

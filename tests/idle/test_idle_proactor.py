@@ -13,6 +13,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _idle_selector
+from machinery._test_helpers._idle import Turn
 from tests.state import state_of
 
 
@@ -213,27 +214,27 @@ class TestResting:
         class Patient:
             """Acts once the loop has been idle for five seconds."""
 
-            rank = 0
+            turn = Turn.CLOCKS
 
-            def at_rest(self, rested: float) -> float:
+            def on_idle(self, rested: float) -> float:
                 told.append(rested)
                 return 5 - rested
 
-            def close(self) -> None: ...
+            def on_loop_closed(self) -> None: ...
 
         monkeypatch.setattr(_idle_selector, "monotonic", lambda: now)
         loop, selector, patient = asyncio.new_event_loop(), Selector(), Patient()
         try:
-            seam = _idle_selector.SelectorHook(loop, selector)
-            seam.enter(patient)
+            hook = _idle_selector.SelectorHook(loop, selector)
+            hook.add(patient)
             assert selector.select() == ["event"]
             assert selector.select() == []
-            seam.leave(patient)
+            hook.remove(patient)
         finally:
             loop.close()
 
         assert told == [0, 0, 5]
-        assert seam.rest == 8
+        assert hook.total_idle_seconds == 8
         assert "select" not in vars(selector)
 
 
@@ -259,7 +260,7 @@ def test_an_unknown_loop_is_refused(enter: Callable[[], Coroutine[object, None, 
     try:
         with pytest.raises(
             RuntimeError,
-            match=rf"^cannot tell when a loop of type {__name__}\.UnknownLoop is idle:"
+            match=rf"^a loop of type {__name__}\.UnknownLoop is not supported, since it does not show when it is idle:"
             r" run the test on one of asyncio's own loops or on uvloop$",
         ):
             enter().send(None)

@@ -70,7 +70,10 @@ def test_a_loop_that_does_not_tell_when_it_is_idle_is_refused(
     entering = block().__aenter__()
     asyncio._set_running_loop(foreign)
     try:
-        with pytest.raises(RuntimeError, match=r"^cannot tell when a loop of type .*Foreign is idle: .* uvloop$"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"^a loop of type .*Foreign is not supported, since it does not show when it is idle: .* uvloop$",
+        ):
             next(entering.__await__())
     finally:
         asyncio._set_running_loop(None)

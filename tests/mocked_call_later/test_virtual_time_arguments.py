@@ -62,7 +62,7 @@ class TestArguments:
         """A block is of the loop that runs it."""
         with contextlib.closing(asyncio.new_event_loop()) as loop:
             before = state_of(loop)
-            with pytest.raises(ValueError, match=r"^loop must be the running one, .*$"):
+            with pytest.raises(ValueError, match=r"^loop must be the running loop .*$"):
                 await thp.mocked_call_later(ctx=SimpleNamespace(loop=loop)).__aenter__()
 
             assert state_of(loop) == before

@@ -24,16 +24,18 @@ class TestWhichHaveFallenAndWhy:
 
     @pytest.mark.proves("R4")
     @pytest.mark.parametrize(
-        ("nums", "told"),
+        ("nums", "fallen", "following"),
         [
-            ([], f"none of 9 have fallen; begin() has not been called{FIRST}"),
-            ([0], "none of 9 have fallen; nobody has asked for domino 1"),
-            ([0, 1], "1 of 9 have fallen; nobody has asked for domino 2"),
-            ([0, 1, 2, 3, 5, 7], "1-3 of 9 have fallen; nobody has asked for domino 4"),
+            ([], "none of 9", "begin() has not been called"),
+            ([0], "none of 9", "domino 1 has not been asked for: nothing has used futs[1] yet"),
+            ([0, 1], "1 of 9", "domino 2 has not been asked for: nothing has used futs[2] yet"),
+            ([0, 1, 2, 3, 5, 7], "1-3 of 9", "domino 4 has not been asked for: nothing has used futs[4] yet"),
         ],
         ids=["not-begun", "begun", "one", "some"],
     )
-    async def test_which_have_fallen_and_what_the_next_one_waits_for(self, nums: list[int], told: str) -> None:
+    async def test_which_have_fallen_and_what_the_next_one_waits_for(
+        self, nums: list[int], fallen: str, following: str
+    ) -> None:
         """The next one is the first that has not fallen."""
         with pytest.raises(Boom) as caught:
             async with thp.future_dominos(expected=9, name="upload") as futs:
@@ -42,7 +44,7 @@ class TestWhichHaveFallenAndWhy:
                 await thp.wait_all_tasks_blocked()
                 raise Boom
 
-        assert report_of(caught.value)[0] == f"dominos 'upload': {told}"
+        assert report_of(caught.value)[:2] == [f"dominos 'upload': fallen {fallen}", f"  {following}"]
 
     @pytest.mark.proves("R4")
     async def test_a_domino_that_was_asked_for_but_not_awaited_is_named(self) -> None:
@@ -56,9 +58,9 @@ class TestWhichHaveFallenAndWhy:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: 1 of 3 have fallen;"
-            f" domino 1 has been asked for and has fallen, but nobody has awaited it{FIRST}",
-            "  2 <- task 'second' at HERE: await futs[num]",
+            "dominos: fallen 1 of 3",
+            "  domino 1 has fallen, but nothing has awaited it",
+            "  domino 2 <- task 'second' at HERE: await futs[num]",
         ]
 
     @pytest.mark.proves("R4")
@@ -71,7 +73,10 @@ class TestWhichHaveFallenAndWhy:
                     futs[num].set_result(None)
                 raise Boom
 
-        assert report_of(caught.value) == ["dominos: 2-3, 5 of 6 have fallen; nobody has asked for domino 1"]
+        assert report_of(caught.value) == [
+            "dominos: fallen 2-3, 5 of 6",
+            "  domino 1 has not been asked for: nothing has used futs[1] yet",
+        ]
 
     @pytest.mark.proves("R4")
     async def test_a_domino_that_is_to_fall_next_is_named(self) -> None:
@@ -83,7 +88,8 @@ class TestWhichHaveFallenAndWhy:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: none of 2 have fallen; domino 1 is to fall when the loop rests next"
+            "dominos: fallen none of 2",
+            "  domino 1 falls when the loop is idle next and no work is under way",
         ]
 
     @pytest.mark.proves("R4")
@@ -95,7 +101,7 @@ class TestWhichHaveFallenAndWhy:
                 await await_each(futs, 1, 2)
                 raise Boom
 
-        assert report_of(caught.value) == ["dominos: 1-2 of 2 have fallen; none is left"]
+        assert report_of(caught.value) == ["dominos: fallen 1-2 of 2", "  all dominos have fallen"]
 
 
 class TestWhoWaits:
@@ -124,10 +130,11 @@ class TestWhoWaits:
 
         assert str(caught.value) == "Not all the futures were accessed: {5, 6}"
         assert report_of(caught.value) == [
-            "dominos 'upload': 1-4 of 8 have fallen; nobody has asked for domino 5",
-            "  7 <- task 'one' at HERE: await futs[7]",
-            "  8 <- task 'three' at HERE: await futs[8]",
-            f"  task 'two' ended after domino 4: Boom('no such file') at HERE: raise Boom(\"no such file\"){FIRST}",
+            "dominos 'upload': fallen 1-4 of 8",
+            "  domino 5 has not been asked for: nothing has used futs[5] yet",
+            "  domino 7 <- task 'one' at HERE: await futs[7]",
+            "  domino 8 <- task 'three' at HERE: await futs[8]",
+            f"  {FIRST}task 'two' ended after domino 4: Boom('no such file') at HERE: raise Boom(\"no such file\")",
         ]
         assert isinstance(tasks[1].exception(), Boom)
 
@@ -155,8 +162,9 @@ class TestWhoWaits:
                 raise Boom
 
         assert report_of(caught.value)[1:] == [
-            "  2 <- task 'limited' at HERE: await futs[2]",
-            "  3 <- task 'iterating' at HERE: await futs[3]",
+            "  begin() has not been called",
+            "  domino 2 <- task 'limited' at HERE: await futs[2]",
+            "  domino 3 <- task 'iterating' at HERE: await futs[3]",
         ]
 
     @pytest.mark.proves("R4")
@@ -173,8 +181,9 @@ class TestWhoWaits:
                 raise Boom
 
         assert report_of(caught.value)[1:] == [
-            "  2 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
-            "  3 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
+            "  begin() has not been called",
+            "  domino 2 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
+            "  domino 3 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
         ]
 
     @pytest.mark.proves("R4")
@@ -189,7 +198,7 @@ class TestWhoWaits:
                 futs[1].add_done_callback(when_fallen)
                 raise Boom
 
-        assert report_of(caught.value)[1:] == ["  1 <- callback when_fallen"]
+        assert report_of(caught.value)[1:] == ["  begin() has not been called", "  domino 1 <- callback when_fallen"]
 
     @pytest.mark.proves("R4")
     async def test_ten_waiters_are_named_and_the_rest_is_counted(self) -> None:
@@ -202,8 +211,10 @@ class TestWhoWaits:
                 raise Boom
 
         report = report_of(caught.value)
-        assert report[1:11] == [f"  {num} <- task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)]
-        assert report[11] == "  and 90 more wait for dominos"
+        assert report[2:12] == [
+            f"  domino {num} <- task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)
+        ]
+        assert report[12] == "  and 90 more wait for dominos"
 
     @pytest.mark.proves("R4", "R13")
     async def test_numbers_that_have_gaps_are_bounded_too(self) -> None:
@@ -215,7 +226,8 @@ class TestWhoWaits:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, ... of 1000 have fallen; begin() has not been called" + FIRST
+            "dominos: fallen 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, ... of 1000",
+            "  begin() has not been called",
         ]
 
 
@@ -242,7 +254,8 @@ class TestWhoHasEnded:
                 await thp.wait_all_tasks_blocked()
 
         assert report_of(caught.value)[1:] == [
-            f"  task 'failing' ended after domino 1: Boom(1) at HERE: raise Boom(1){FIRST}",
+            "  domino 4 has not been asked for: nothing has used futs[4] yet",
+            f"  {FIRST}task 'failing' ended after domino 1: Boom(1) at HERE: raise Boom(1)",
             "  task 'returning' ended after domino 2: returned",
             "  task 'cancelled' ended after domino 3: cancelled",
         ]
@@ -259,7 +272,10 @@ class TestWhoHasEnded:
                 await thp.wait_all_tasks_blocked()
                 raise Boom
 
-        assert report_of(caught.value)[1:] == ["  task 'second' ended while it waited for domino 2: cancelled"]
+        assert report_of(caught.value)[1:] == [
+            "  begin() has not been called",
+            "  task 'second' ended while waiting for domino 2: cancelled",
+        ]
 
     @pytest.mark.proves("R3", "R4")
     async def test_a_task_that_died_before_it_came_to_a_domino_is_told(self) -> None:
@@ -275,8 +291,9 @@ class TestWhoHasEnded:
                 await thp.wait_all_tasks_blocked()
 
         assert report_of(caught.value) == [
-            "dominos: none of 1 have fallen; nobody has asked for domino 1",
-            f"  task 'first' died: Boom(1) at HERE: raise Boom(1){FIRST}",
+            "dominos: fallen none of 1",
+            "  domino 1 has not been asked for: nothing has used futs[1] yet",
+            f"  {FIRST}task 'first' failed: Boom(1) at HERE: raise Boom(1)",
         ]
         assert isinstance(task.exception(), Boom)
 
@@ -292,8 +309,9 @@ class TestWhoHasEnded:
                 raise Boom
 
         assert report_of(caught.value)[1:] == [
-            "  task 'woken' is about to go on at HERE: await futs[num]",
-            "  task 'unborn' has not begun yet at HERE:"
+            "  all dominos have fallen",
+            "  task 'woken' is about to run at HERE: await futs[num]",
+            "  task 'unborn' has not begun yet, at HERE:"
             " async def await_each(futs: thp.FutureDominos, *nums: int) -> None:",
         ]
 
@@ -319,11 +337,12 @@ class TestAWatchdog:
         await asyncio.wait([task])
 
         [message] = logged(caplog)
-        assert plain(message)[:4] == [
-            "cancelled from outside while this was so:",
-            "dominos: 1 of 3 have fallen; nobody has asked for domino 2",
-            "  3 <- task 'child' at HERE: await futs[num]",
-            "  the block's own task waits at HERE: async with asyncio.TaskGroup() as tasks:",
+        assert plain(message)[:5] == [
+            "cancelled from outside the block",
+            "dominos: fallen 1 of 3",
+            "  domino 2 has not been asked for: nothing has used futs[2] yet",
+            "  domino 3 <- task 'child' at HERE: await futs[num]",
+            "  the task of this block waits at HERE: async with asyncio.TaskGroup() as tasks:",
         ]
 
     @pytest.mark.proves("R10")
@@ -347,7 +366,10 @@ class TestAWatchdog:
         await asyncio.wait([task])
 
         report = plain(logged(caplog)[0])
-        assert report[1] == "dominos: none of 1 have fallen; domino 1 is to fall when the loop rests next"
+        assert report[1:3] == [
+            "dominos: fallen none of 1",
+            "  domino 1 falls when the loop is idle next and no work is under way",
+        ]
         assert report[-1] == "    task 'poller' at HERE: await asyncio.sleep(0)"
 
 

@@ -286,7 +286,7 @@ class TestWhereATaskWaits:
     @pytest.mark.proves("R13")
     async def test_a_chain_of_coroutines_is_followed_only_so_far(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The place told is then one further out."""
-        monkeypatch.setattr(_where, "_MOST_FRAMES", 2)
+        monkeypatch.setattr(_source, "_MOST_FRAMES", 2)
 
         async def inner() -> None:
             await asyncio.sleep(3600)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from machinery import test_helpers as thp
-from tests.reports.reading import logged
+from tests.reports.reading import logged, plain
 
 
 @pytest.mark.usefixtures("work_patience")
@@ -26,7 +26,8 @@ async def test_the_warning_names_the_block_how_long_it_waited_and_all_that_it_mo
         await work
         await process.communicate(b"\n")
 
-    assert logged(caplog) == [
-        "<virtual time 'shop' at 0.0, 1 pending, next at 5.0> moves on past real work that held it"
-        f" for 0.1 real seconds: Event.wait(), process {process.pid} (see autojump_threshold)"
+    assert [line for message in logged(caplog) for line in plain(message)] == [
+        "<virtual time 'shop' at 0.0, 1 pending, next at 5.0> goes on without waiting for Event.wait(),"
+        f" process {process.pid}, ({sys.executable!r}, '-c', 'input()'), begun at HERE,"
+        " under way for 0.1 real seconds (autojump_threshold sets how long to wait)"
     ]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.reports.reading import FIRST
 from tests.runners.surroundings import Outcome
 
 CASES = Path(__file__).with_name("cases_that_fail.py")
@@ -106,5 +105,5 @@ def test_a_hopeless_wait_needs_no_watchdog(outcome: Outcome, runner: str, run: s
     assert "machinery.test_helpers.Stuck: " in output
     [culprit] = lines_with(output, "'worker'", "raise ValueError(await queue.get())")
     assert "ValueError('order 66')" in culprit
-    assert FIRST in culprit
+    assert "look here first: " in culprit
     assert len(lines_with(output, "", "await queue.join()")) == 1

@@ -8,8 +8,9 @@ from typing import assert_type
 
 from machinery import helpers as hp
 from machinery import test_helpers as thp
-from machinery._test_helpers._future_dominos import FallingDomino, Row
-from machinery._test_helpers._mocked_call_later import VirtualTime
+from machinery._test_helpers._domino import FallingDomino
+from machinery._test_helpers._future_dominos import HeldDominos
+from machinery._test_helpers._mocked_call_later import HeldTime
 from machinery.helpers import protocols
 
 # What `async with` gives, and what can be done with it.
@@ -210,7 +211,7 @@ fallen: thp.Domino = Fallen()
 
 
 def fits(
-    row: Row, falling: FallingDomino, time: VirtualTime, timer: asyncio.TimerHandle, status: asyncio.Future[None]
+    row: HeldDominos, falling: FallingDomino, time: HeldTime, timer: asyncio.TimerHandle, status: asyncio.Future[None]
 ) -> None:
     """Assign each to what it has to be."""
     futs: thp.FutureDominos = row

@@ -514,7 +514,7 @@ class TestThreadsOfAnyio:
             times.append(time.time())
 
         await anyio.to_thread.run_sync(int)
-        monkeypatch.setattr(_real_work, "work_in_anyio", none_at_work)
+        monkeypatch.setattr(_work, "busy_anyio_threads", none_at_work)
         with near, far:
             loop.add_reader(near, read)
             async with thp.mocked_call_later():

@@ -36,8 +36,9 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
 ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine behind ``asyncio.sleep(0)``
     Who waits for what, and who set it. Without them reports say less.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
-    Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations between
-    which sockets are read. Without the first the clock never moves; without the second it overtakes what is in a socket.
+    Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations
+    between which sockets are read.
+    Without the first the clock never moves; without the second it overtakes what is in a socket.
 ``loop._get_backend_id`` of uvloop
     The file descriptor that is readable when any socket of the loop is.
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
@@ -97,14 +98,15 @@ def uvloop_backend(loop: AbstractEventLoop) -> int | None:
     return None if backend is None else int(backend())
 
 
-def scheduler_reads(loop: AbstractEventLoop) -> tuple[tuple[CodeType, ...], Any]:
-    """Return the code of a loop's scheduler, and what has truthy ``_scheduled`` or ``_debug`` when it matters what it reads.
+def scheduler_reads(loop: AbstractEventLoop) -> tuple[tuple[CodeType, ...], Callable[[], object]]:
+    """Return the code of a loop's scheduler, and what tells whether it matters which time that reads.
 
     Loops may extend the ``_run_once`` that they inherit. A tuple, since to hash code takes a microsecond.
     """
     functions = [vars(ancestor).get("_run_once") for ancestor in type(loop).__mro__]
     codes = tuple(function.__code__ for function in reversed(functions) if isinstance(function, FunctionType))
-    return codes, loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
+    known: Any = loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
+    return codes, lambda: known._scheduled or known._debug
 
 
 def has_standard_time(loop: AbstractEventLoop) -> bool:
@@ -129,7 +131,7 @@ def real_timers(loop: AbstractEventLoop) -> Iterator[TimerHandle]:
 
 def signal_handlers(loop: AbstractEventLoop) -> Any:
     """Return the signals that a loop handles."""
-    return getattr(loop, "_signal_handlers", None) or ()
+    return getattr(loop, "_signal_handlers", ())
 
 
 def is_own_pipe(loop: AbstractEventLoop, fd: int) -> bool | None:
@@ -217,11 +219,6 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
     timeout = getattr(callback, "__self__", None) if serves_a_task(callback) else None
     task = getattr(timeout, "_task", None)
     return task if isinstance(task, Task) else None
-
-
-def is_plain_sleep(callback: object) -> bool:
-    """Return whether a timer's callback ends an ``asyncio.sleep``, and not a timeout."""
-    return getattr(callback, "__name__", None) == "_set_result_unless_cancelled"
 
 
 def is_sleep_zero(code: CodeType) -> bool:

@@ -20,7 +20,7 @@ class Clock:
 
     __slots__ = ("_scale", "_start", "_step", "_subticks", "_subticks_cache", "now", "precision", "tick")
 
-    def __init__(self, *, start_time: float, precision: float) -> None:
+    def __init__(self, *, start_time: object, precision: object) -> None:
         start = finite("start_time", start_time)
         self.precision = finite("precision", precision)
         if self.precision <= 0:
@@ -61,17 +61,19 @@ class Clock:
 
     def tick_of(self, moment: Moment) -> float:
         """Return the first tick at which a deadline is due."""
-        return -(-moment // self._subticks) if isfinite(moment) else moment
+        return -(-moment // self._subticks) if type(moment) is int else moment
 
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        subticks = self._subticks_cache.get(delay)
+        cached = self._subticks_cache.get(delay)
         # Equal keys need not be of the same type: a Decimal is refused, whether or not its float is cached.
-        if subticks is None or type(delay) not in (float, int):
+        if cached is None or type(delay) not in (float, int):
             subticks, whole = self._count(delay)
             if not whole:
                 return self.tick * self._subticks + subticks, self.now + delay
+        else:
+            subticks = cached
         moment = self.tick * self._subticks + subticks
         try:
             return moment, (self._start + moment // self._subticks * self._step) / self._scale
@@ -84,8 +86,8 @@ class Clock:
         return self.tick * self._subticks + self._count(when - self.now)[0], when
 
     def deadline(self, moment: Moment, when: float) -> float:
-        """Return the time of a moment in seconds without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
-        if not isfinite(moment):
+        """Return the time of a moment without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
+        if type(moment) is not int:
             return when
         ticks, rest = divmod(moment, self._subticks)
         return shortest_decimal(when) if rest else (self._start + ticks * self._step) / self._scale
@@ -108,7 +110,8 @@ class Clock:
                 raise ValueError("a delay or time must be a number of seconds, got nan")
             return ticks, False
         if delay <= 0:
-            return round(ticks * self._subticks), not ticks
+            subticks = ticks * self._subticks
+            return round(subticks) if isfinite(subticks) else subticks, not ticks
         whole = round(ticks)
         # By rounding alone, a float can be this far from a whole number of ticks.
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
@@ -118,9 +121,9 @@ class Clock:
             return max(round(ticks * self._subticks), 1), False
         subticks = whole * self._subticks
         # A sum with noise of its own hardly ever comes again.
-        if len(self._subticks_cache) < _MOST_CACHED and delay < _EXACT_FLOAT:
-            if whole * self._step / self._scale == delay and type(delay) in (float, int):
-                self._subticks_cache[delay] = subticks
+        is_exact = delay < _EXACT_FLOAT and whole * self._step / self._scale == delay
+        if is_exact and len(self._subticks_cache) < _MOST_CACHED and type(delay) in (float, int):
+            self._subticks_cache[delay] = subticks
         return subticks, True
 
 

@@ -43,8 +43,8 @@ class Dates:
             destination = None
         if destination is None or not _FIRST <= destination <= _LAST:
             raise ValueError(
-                f"start_time {clock.now!r} is no date: with datetime=True it has to be seconds since 1970 within the years 1"
-                " to 9999"
+                f"start_time {clock.now!r} is no date: with datetime=True it has to be seconds since 1970 within the"
+                " years 1 to 9999"
             )
         if self._travel is None:
             travelling = travel(destination, tick=False)
@@ -52,8 +52,8 @@ class Dates:
             self._travel, self._thread = travelling, get_ident()
         elif self._thread != get_ident():
             raise RuntimeError(
-                "datetime=True is in use by a block in another thread: time-machine sets the date for the whole process,"
-                " so only one thread at a time can have it"
+                "datetime=True is in use by a block in another thread: time-machine sets the date for the whole"
+                " process, so only one thread at a time can have it"
             )
         self.clocks.append(clock)
 

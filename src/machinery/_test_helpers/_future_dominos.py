@@ -21,8 +21,8 @@ class Domino(Protocol):
     def __await__(self) -> Generator[None]:
         """Wait for the domino to be knocked over.
 
-        A waiter that is cancelled or times out leaves the domino as it was, and has still awaited it. With a timeout of 0,
-        ``asyncio.wait_for`` does not wait at all, so the next domino does not fall.
+        A waiter that is cancelled or times out leaves the domino as it was, and has still awaited it. With a timeout of
+        0, ``asyncio.wait_for`` does not wait at all, so the next domino does not fall.
 
         :return: ``None``.
         :raises BaseException: what the domino was given with ``set_exception``.
@@ -116,9 +116,9 @@ def future_dominos(
 ) -> AbstractAsyncContextManager[FutureDominos]:
     """Set up a row of dominos, so that concurrent code runs in exactly the order of their numbers.
 
-    A domino falls once ``begin()`` has been called, it has been asked for with ``futs[num]``, every earlier one has fallen
-    and been awaited, and everything that the earlier one woke has run until it waits again. An exception that leaves the
-    block gets a note with the dominos that have fallen, and with the line at which each task waits.
+    A domino falls once ``begin()`` has been called, it has been asked for with ``futs[num]``, every earlier one has
+    fallen and been awaited, and everything that the earlier one woke has run until it waits again. An exception that
+    leaves the block gets a note with the dominos that have fallen, and with the line at which each task waits.
 
     .. code-block:: python
 
@@ -171,10 +171,10 @@ def _made(loop: AbstractEventLoop | None, expected: object, log: Logger | None, 
     if expected < 0:
         raise ValueError(f"expected must be 0 or more, got {expected!r}")
     row = Row(running_loop(loop), expected, logger if log is None else log, name)
-    return row, _HeldDominos(row)
+    return row, HeldDominos(row)
 
 
-class _HeldDominos:
+class HeldDominos:
     """What the user holds."""
 
     __slots__ = ("_finished", "_row", "_started")

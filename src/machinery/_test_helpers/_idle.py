@@ -38,8 +38,8 @@ class Listener(Protocol):
         """Act, or say when to ask again.
 
         :param idle_seconds: for how many real seconds the loop has been idle.
-        :return: 0 if something was done, so that the loop looks again for something to run; infinity if there is nothing
-            to do until something happens on the loop; else after how many real seconds to ask again.
+        :return: 0 if something was done, so that the loop looks again for something to run; infinity if there is
+            nothing to do until something happens on the loop; else after how many real seconds to ask again.
         """
         ...
 
@@ -84,8 +84,6 @@ class IdleHook(abc.ABC):
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
         """Asked in each iteration, while no task runs."""
-        self.event_watchers: list[Callable[[Any], None]] = []
-        """Called with the events that a selector has reported."""
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []

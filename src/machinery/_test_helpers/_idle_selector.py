@@ -87,8 +87,6 @@ class SelectorHook(IdleHook):
                 self._note_cancellations()
         if events:
             self.events_seen += 1
-            for watch in self.event_watchers:
-                watch(events)
         return events
 
     def _when_idle(self, timeout: float | None) -> Any:

@@ -1,5 +1,6 @@
 """The idle hook for uvloop."""
 
+import select
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -10,10 +11,8 @@ from machinery._test_helpers._asyncio_internals import uvloop_backend
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._real_time import monotonic
 
-try:
-    from select import POLLIN, poll
-except ImportError:
-    poll = None  # type: ignore[assignment]
+# Windows has none.
+_poll: Any = getattr(select, "poll", None)
 
 _SLOW_POLL = 0.01
 _QUIET_ITERATIONS = 2
@@ -22,9 +21,10 @@ _QUIET_ITERATIONS = 2
 class UvloopHook(IdleHook):
     """Keeps a probe among the callbacks of uvloop, which has no selector.
 
-    The loop is idle when two iterations in a row have made nothing ready and no socket has anything to read. The sockets
-    have to be asked, since protocols can talk to each other without making anything ready; two iterations are needed,
-    since what arrives in one is often read in the next. While the loop can only wait, the probe runs every 10 ms.
+    The loop is idle when two iterations in a row have made nothing ready and no socket has anything to read. The
+    sockets have to be asked, since protocols can talk to each other without making anything ready; two iterations are
+    needed, since what arrives in one is often read in the next. While the loop can only wait, the probe runs every
+    10 ms.
     """
 
     def __init__(self, loop: AbstractEventLoop) -> None:
@@ -35,7 +35,7 @@ class UvloopHook(IdleHook):
         self._real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
         self.has_events = _poll_of(loop)
-        self._probe_handle: Handle | None = None
+        self._probe_handle: Handle
         self._slow = False
         self._made_ready = 0
         self._made_ready_seen = 0
@@ -66,8 +66,7 @@ class UvloopHook(IdleHook):
 
     def _uninstall(self) -> None:
         super()._uninstall()
-        if self._probe_handle is not None:
-            self._probe_handle.cancel()
+        self._probe_handle.cancel()
 
     def _call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
         self._note_ready()
@@ -81,7 +80,7 @@ class UvloopHook(IdleHook):
 
     def _note_ready(self) -> None:
         self._made_ready += 1
-        if self._slow and self._probe_handle is not None:
+        if self._slow:
             self._probe_handle.cancel()
             self._schedule_probe()
 
@@ -136,8 +135,8 @@ class UvloopHook(IdleHook):
 def _poll_of(loop: AbstractEventLoop) -> Callable[[], object]:
     """Return what tells whether any socket of the loop has something to read or room to write."""
     backend = uvloop_backend(loop)
-    if backend is None or poll is None:
+    if backend is None or _poll is None:
         return bool
-    sockets = poll()
-    sockets.register(backend, POLLIN)
+    sockets = _poll()
+    sockets.register(backend, select.POLLIN)
     return partial(sockets.poll, 0)

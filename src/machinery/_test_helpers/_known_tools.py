@@ -1,5 +1,6 @@
-"""What this package knows of other packages: anyio, asgiref, alt-pytest-asyncio, pytest, pytest-timeout, execnet, unittest.
+"""What this package knows of other packages.
 
+They are anyio, asgiref, alt-pytest-asyncio, pytest, pytest-timeout, execnet and unittest.
 Where one of them changes, only what is said of it here gets lost: its work is not seen, or a report says too much.
 """
 
@@ -15,7 +16,7 @@ _FRAMES_OF_A_WAIT = 5
 
 
 def is_watchdog(module: object) -> bool:
-    """Return whether a callback, by its module, is the timer by which alt-pytest-asyncio ends a test that takes too long."""
+    """Return whether a callback, by its module, is the timer by which alt-pytest-asyncio ends a test."""
     return isinstance(module, str) and module.startswith("alt_pytest_asyncio.")
 
 
@@ -72,8 +73,8 @@ def thread_of_anyio_callback(callback: object) -> Thread | None:
 def waits_for_a_loop(thread: int | None) -> bool:
     """Return whether a thread that has called into a loop waits for the result.
 
-    That is what ``asyncio.run_coroutine_threadsafe``, ``anyio.from_thread`` and asgiref's ``async_to_sync`` do. Only the
-    code of its frames is looked at: to read the variables of a running thread may crash some interpreters.
+    That is what ``asyncio.run_coroutine_threadsafe``, ``anyio.from_thread`` and asgiref's ``async_to_sync`` do. Only
+    the code of its frames is looked at: to read the variables of a running thread may crash some interpreters.
     """
     frame = _current_frames().get(thread) if thread is not None else None
     result = getattr(getattr(modules.get("concurrent.futures._base"), "Future", None), "result", None)

@@ -43,6 +43,6 @@ def idle_hook(loop: AbstractEventLoop) -> IdleHook:
         return UvloopHook(loop)
     kind = type(loop)
     raise RuntimeError(
-        f"a loop of type {kind.__module__}.{kind.__qualname__} is not supported, since it does not show when it is idle:"
-        " run the test on one of asyncio's own loops or on uvloop"
+        f"a loop of type {kind.__module__}.{kind.__qualname__} is not supported, since it does not show when it is"
+        " idle: run the test on one of asyncio's own loops or on uvloop"
     )

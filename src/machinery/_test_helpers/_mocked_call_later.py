@@ -66,9 +66,9 @@ def mocked_call_later(
 ) -> AbstractAsyncContextManager[MockedCallLater]:
     """Run a block of asyncio code in virtual time, so that waiting for hours takes no real time.
 
-    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock. It jumps to the next deadline
-    whenever all tasks wait, and ``add`` moves it by hand. An exception that leaves the block gets a note with the pending
-    timers and with the line at which each task waits.
+    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock. It jumps to the next
+    deadline whenever all tasks wait, and ``add`` moves it by hand. An exception that leaves the block gets a note with
+    the pending timers and with the line at which each task waits.
 
     .. code-block:: python
 
@@ -126,15 +126,14 @@ def _made(
     if ctx is not None and not hasattr(ctx, "loop"):
         raise TypeError(f"ctx must have a loop, got {ctx!r}")
     loop = running_loop(None if ctx is None else ctx.loop)
-    start = seconds_since_1970(start_time)
-    clock = Clock(start_time=start, precision=precision)  # type: ignore[arg-type]  # checked there
+    clock = Clock(start_time=seconds_since_1970(start_time), precision=precision)
     if autojump_threshold is not None:
         autojump_threshold = not_negative("autojump_threshold", autojump_threshold)
     time = VirtualTime(loop, clock, name, autojump_threshold, datetime=datetime)
-    return time, _HeldTime(time)
+    return time, HeldTime(time)
 
 
-class _HeldTime:
+class HeldTime:
     """What the user holds."""
 
     __slots__ = ("_time",)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
-from machinery._test_helpers._asyncio_internals import failure_of
+from machinery._test_helpers._asyncio_internals import failure_of, is_retrieved
 from machinery._test_helpers._report import MAX_LISTED
 from machinery._test_helpers._source import brief, raised_at, task_name
 
@@ -27,6 +27,13 @@ class Participants:
             task.add_done_callback(self._note_ended)
         self._latest[key] = num
 
+    def close(self) -> None:
+        """Let go of tasks that are still running."""
+        for key in self._latest:
+            task = key()
+            if task is not None:
+                task.remove_done_callback(self._note_ended)
+
     def _note_ended(self, task: AnyTask) -> None:
         # Asking a task for its exception would mark it as retrieved.
         failure = failure_of(task)
@@ -39,11 +46,16 @@ class Participants:
         if failure is not None or len(self._ended) < MAX_LISTED:
             self._ended.append((ref(task), task_name(task), outcome, failure is not None))
 
+    def failed_names(self) -> set[str]:
+        """Return the names of those that failed."""
+        return {name for _, name, _, failed in self._ended if failed}
+
     def ended(self, has_fallen: Callable[[int], bool]) -> list[tuple[str, bool]]:
-        """Say how those tasks have ended, failures first, and which have failed."""
+        """Say how those tasks have ended, failures first, and whether that is a failure that nobody has read."""
         lines = []
-        for key, name, outcome, failed in sorted(self._ended, key=lambda each: not each[3]):
-            num = self._latest[key]
+        ended = [(not failed, self._latest[key], key(), name, outcome) for key, name, outcome, failed in self._ended]
+        for returned, num, task, name, outcome in sorted(ended, key=lambda each: each[:2]):
             when = "after" if has_fallen(num) else "while waiting for"
-            lines.append((f"{name} ended {when} domino {num}: {outcome}", failed))
+            is_new = not returned and task is not None and not is_retrieved(task)
+            lines.append((f"{name} ended {when} domino {num}: {outcome}", is_new))
         return lines

@@ -6,7 +6,7 @@ _ABSENT = object()
 
 
 class Patches:
-    """Sets of replaced attributes of one object: the newest set wins, and the last one removed restores the original."""
+    """Sets of replaced attributes of one object: the newest wins, and the last one removed restores the original."""
 
     def __init__(self, target: object) -> None:
         self._target = target

@@ -89,7 +89,7 @@ class DominosSnapshot:
     """Whether the test has to do something before it can fall."""
     waiters: Sequence[tuple[int, str]] = ()
     ended: Sequence[tuple[str, bool]] = ()
-    """How the tasks that took part have ended, and whether that was a failure."""
+    """How the tasks that took part have ended, and whether that was a failure that nobody has read."""
     waits: bool = False
     """Whether the block was waiting, and not failing for another reason."""
     work: Sequence[str] = ()

@@ -90,6 +90,7 @@ class Row:
 
     def _close(self) -> None:
         self.is_closed = True
+        self.participants.close()
         if not self.loop.is_closed():
             if self._next <= self.expected:
                 for domino in self.dominos.values():
@@ -117,7 +118,7 @@ class Row:
         is_over = state is NextDomino.ALL_HAVE_FALLEN
         if self.finished.is_set_already() if is_over else state is not NextDomino.READY:
             return inf
-        wait = self._work.wait_for_dominos(idle_seconds)
+        wait = self._work.wait_for_dominos(self, idle_seconds)
         if wait > 0:
             return wait
         if is_over:
@@ -158,7 +159,15 @@ class Row:
                 ended=self.participants.ended(lambda num: self.dominos[num].done()),
                 waits=error is None or error is self._check_failure or isinstance(error, CancelledError),
                 work=self._work.running(),
-                tasks=tasks_snapshot(self.hook, self._tasks, own, error, unfinished=unfinished, listed=listed),
+                tasks=tasks_snapshot(
+                    self.hook,
+                    self._tasks,
+                    own,
+                    error,
+                    unfinished=unfinished,
+                    listed=listed,
+                    failed_elsewhere=self.participants.failed_names(),
+                ),
             )
         )
 

@@ -59,7 +59,7 @@ def set_at(origin: Origin | None) -> str | None:
 def place_of_caller(frame: FrameType | None) -> Place | None:
     """Return the innermost place, from a frame outwards, that is the user's own."""
     for _ in range(_MOST_FRAMES):
-        if frame is None:
+        if frame is None or _is_run_by_loop(frame.f_code):
             break
         if not _is_hidden(frame.f_code) and not _is_library(frame.f_code.co_filename):
             return frame.f_code, frame.f_lineno
@@ -123,7 +123,7 @@ def _coroutine_of(task: "Task[Any]") -> str | None:
     """Return the name of a task's outermost coroutine that is the user's: test runners wrap theirs around it."""
     codes = [frame.f_code for frame in frames_of(task)]
     names = (_short(code.co_qualname) for code in codes if not _is_hidden(code) and not _is_library(code.co_filename))
-    coroutine = task.get_coro()
+    coroutine: object = task.get_coro()
     return next(names, None if coroutine is None else name_of(coroutine))
 
 
@@ -208,13 +208,19 @@ def _library_folders() -> tuple[str, ...]:
 
 @cache
 def _is_library(path: str) -> bool:
-    return path.startswith(_library_folders()) or any(folder in path for folder in _SITE_PACKAGES)
+    return path.startswith((*_library_folders(), "<frozen ")) or any(folder in path for folder in _SITE_PACKAGES)
 
 
 def _inside_library(path: str) -> str:
     for folder in _SITE_PACKAGES:
         path = path.rpartition(folder)[2]
     return next((path.removeprefix(folder) for folder in _library_folders() if path.startswith(folder)), path)
+
+
+def _is_run_by_loop(code: CodeType) -> bool:
+    """Return whether a frame is asyncio's own that runs callbacks, so that those outside of it are not to blame."""
+    names = {"_run", "run", "run_forever", "run_until_complete"}
+    return code.co_name in names and code.co_filename.startswith(_ASYNCIO)
 
 
 def _is_hidden(code: CodeType) -> bool:

@@ -1,7 +1,7 @@
 """What the tasks of a loop are doing, read off for a report."""
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, all_tasks
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import (
@@ -34,14 +34,16 @@ def tasks_snapshot(
     *,
     unfinished: Iterable[AnyTask],
     listed: Iterable[AnyTask] = (),
+    failed_elsewhere: Container[str] = (),
 ) -> TasksSnapshot:
     """Describe the tasks of a loop, but for those that the report lists elsewhere.
 
     :param own: the task of the block.
+    :param failed_elsewhere: the names of tasks whose failures the report lists elsewhere.
     :param error: what is leaving the block, if anything is.
     """
     unfinished = list(unfinished)
-    failed, failed_count = tasks.failed()
+    failed, failed_count = tasks.failed(failed_elsewhere)
     elsewhere = set(listed)
     others = [task for task in unfinished if task is not own and task not in elsewhere]
     own_line = None
@@ -91,11 +93,12 @@ def _busy(hook: IdleHook, unfinished: list[AnyTask], own: AnyTask | None) -> tup
     if not hook.is_busy:
         return None, []
     polling = [task for task in unfinished if only_yields(task)]
-    running = {*hook.busy_tasks, *ready_tasks(hook.loop)}
-    busy = _at([task for task in unfinished if task in running and task not in polling], own)
-    return _at(polling, own), busy if polling or busy else [
-        name_of(callback) for callback in ready_callbacks(hook.loop)
-    ]
+    if polling:
+        return _at(polling, own), []
+    # Tasks that are about to run because they were cancelled just now keep nothing busy.
+    running = {task for task in (*hook.busy_tasks, *ready_tasks(hook.loop)) if not task.cancelling()}
+    busy = _at([task for task in unfinished if task in running], own)
+    return [], busy or [name_of(callback) for callback in ready_callbacks(hook.loop)]
 
 
 def _at(tasks: Iterable[AnyTask], own: AnyTask | None) -> list[str]:

@@ -1,7 +1,7 @@
 """The tasks started in a block, and those of them that failed."""
 
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -13,7 +13,7 @@ _SWEEP_SLACK = 100
 
 
 class Tasks:
-    """Remembers the tasks that a loop starts, without keeping them alive, and what asyncio said of forgotten failures."""
+    """Remembers the tasks that a loop starts, without keeping them alive, and the failures that asyncio reported."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._create_task: Callable[..., Task[Any]] = loop.create_task
@@ -54,13 +54,18 @@ class Tasks:
                 self._forgotten.append(self._failed(task, error, retrieved=False))
         self._call_exception_handler(context)
 
-    def failed(self) -> tuple[list[FailedTask], int]:
-        """Return the first tasks that failed, those before others whose exception nobody has read, and how many there are."""
+    def failed(self, known: Container[str] = ()) -> tuple[list[FailedTask], int]:
+        """Return the first tasks that failed, and how many there are.
+
+        Those whose exception nobody has read come first. ``known`` has the names of tasks to leave out.
+        """
         failed = [task for task in self.started() if failure_of(task) is not None]
         failed.sort(key=is_retrieved)
         described = [self._failed(task, failure_of(task), retrieved=is_retrieved(task)) for task in failed[:MAX_LISTED]]
-        described = sorted([*self._forgotten, *described], key=lambda each: each.retrieved)[:MAX_LISTED]
-        return described, self._forgotten_count + len(failed)
+        described = sorted([*self._forgotten, *described], key=lambda each: each.retrieved)
+        new = [each for each in described if each.name not in known]
+        count = self._forgotten_count + len(failed) - (len(described) - len(new))
+        return new[:MAX_LISTED], count
 
     def started(self) -> list[Task[Any]]:
         """Return those of the tasks that are still there, oldest first."""

@@ -7,7 +7,7 @@ from typing import Any
 from machinery._test_helpers._asyncio_internals import awaited_future, callback_of, task_timed_out_by
 from machinery._test_helpers._clock import Clock
 from machinery._test_helpers._report import MAX_LISTED, PendingTimer
-from machinery._test_helpers._source import name_of, set_at
+from machinery._test_helpers._source import name_of, safe_getattr, set_at
 from machinery._test_helpers._task_snapshots import doing, whose
 from machinery._test_helpers._timers import Timer, TimerQueue
 
@@ -34,8 +34,10 @@ def describe_timer(
     """Say what a timer is for: the task that waits for it, or its callback and the line that set it."""
     woken = [] if woken is None else woken
     callback, args = callback_of(timer)
+    # Of `call_at(when, future.set_result, None)` as well as of what asyncio.sleep sets.
+    futures = [future for future in (*args, safe_getattr(callback, "__self__")) if future is not None]
     for task in tasks:
-        if any(awaited_future(task) is arg for arg in args if arg is not None):
+        if any(awaited_future(task) is future for future in futures):
             woken.append(task)
             return f"{whose(task, own)} {doing(task)}"
     place = set_at(timer.origin)

@@ -49,6 +49,9 @@ class Timer(TimerHandle):
             owner.note_cancelled()
 
 
+Entry = tuple[Moment, int, Timer]
+
+
 class TransferredTimer:
     """The owner of a timer that was handed to the surrounding clock when its block ended."""
 
@@ -66,35 +69,50 @@ class TimerQueue:
     def __init__(self) -> None:
         self.added = 0
         """How many timers have been added so far; each timer's number is what this was before."""
-        self._heap: list[tuple[Moment, int, Timer]] = []
+        self._heap: list[Entry] = []
+        self._immediate: list[Entry] = []
+        """Another heap, of the few that were due already when they were set."""
         self._cancelled = 0
         self._sweep_at = _SWEEP_SLACK
 
     def add(self, moment: Moment, timer: Timer) -> None:
         """Add a timer that is due at this moment."""
         timer.owner = self
-        heappush(self._heap, (moment, self.added, timer))
+        heappush(self._immediate if timer.immediate else self._heap, (moment, self.added, timer))
         self.added += 1
 
-    def first(self) -> tuple[Moment, int, Timer | None]:
+    def first(self) -> Entry | tuple[Moment, int, None]:
         """Return the deadline, the number and the timer that is due first; ``NEVER`` if there is none."""
-        heap = self._heap
-        while heap:
-            if heap[0][2].owner is not None:
-                return heap[0]
-            heappop(heap)
-            self._cancelled -= 1
-        return _NOTHING
+        heap = self._first_heap()
+        return heap[0] if heap else _NOTHING
 
     def pop(self) -> Timer:
         """Take out what :meth:`first` has returned."""
-        timer = heappop(self._heap)[2]
+        timer = heappop(self._first_heap())[2]
         timer.owner = None
         return timer
 
+    def immediate(self, end: int) -> list[Timer]:
+        """Return the timers that were due when they were set, but for those with numbers from ``end`` on, in order.
+
+        Those that come after a timer of another kind are left out.
+        """
+        heap = self._first_heap()
+        limit = self._heap[0][:2] if self._heap and heap is self._immediate else _NOTHING[:2]
+        entries = sorted(self._immediate, key=_order) if heap is self._immediate else []
+        return [timer for moment, number, timer in entries if (moment, number) < limit and number < end]
+
+    def take(self, timer: Timer) -> bool:
+        """Take out a timer, unless it has been cancelled; return whether it was there."""
+        if timer.owner is None:
+            return False
+        timer.owner = None
+        return True
+
     def waiting(self) -> list[tuple[Moment, Timer]]:
         """Return all timers that are to fire, in order."""
-        return [(moment, timer) for moment, _, timer in sorted(self._heap, key=_order) if timer.owner is not None]
+        entries = sorted([*self._heap, *self._immediate], key=_order)
+        return [(moment, timer) for moment, _, timer in entries if timer.owner is not None]
 
     def note_cancelled(self) -> None:
         """Sweep when many have been cancelled, so that timeouts that never strike take no memory."""
@@ -105,6 +123,19 @@ class TimerQueue:
             self._cancelled = 0
             # Sweeping when as many have been cancelled as are left costs each the same, however many there are.
             self._sweep_at = len(self._heap) + _SWEEP_SLACK
+
+    def _first_heap(self) -> list[Entry]:
+        """Return the heap with the first timer on top."""
+        heap = self._heap
+        while heap and heap[0][2].owner is None:
+            heappop(heap)
+            self._cancelled -= 1
+        immediate = self._immediate
+        while immediate and immediate[0][2].owner is None:
+            heappop(immediate)
+        if immediate and (not heap or immediate[0][:2] < heap[0][:2]):
+            return immediate
+        return heap
 
 
 _NOTHING: tuple[Moment, int, None] = (NEVER, 0, None)

@@ -110,11 +110,11 @@ class VirtualLoop:
         In debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such
         timers and outside debug mode, it does not matter what it reads.
         """
-        schedulers, scheduler = scheduler_reads(self._loop)
+        schedulers, it_matters = scheduler_reads(self._loop)
         caller, real_time, clock = _getframe, self._hook.real_time, self._clock
 
         def time() -> float:
-            if self.is_closed or ((scheduler._scheduled or scheduler._debug) and caller(1).f_code in schedulers):
+            if self.is_closed or (it_matters() and caller(1).f_code in schedulers):
                 return real_time()
             return clock.now
 

@@ -143,7 +143,7 @@ class VirtualTime:
         """Return for how many more real seconds the clock may not move, 0 or less for none."""
         if self._threshold is not None:
             return self._threshold - idle_seconds if by_itself else 0
-        return self._work.wait() if self._work.may_hold else 0
+        return self._work.wait(self) if self._work.may_hold else 0
 
     def _move_to(self, tick: float) -> None:
         self.clock.move_to(tick)
@@ -156,7 +156,7 @@ class VirtualTime:
         timers = self.timers
         first = moment
         while first == moment:
-            # One at a time: after an exception such as KeyboardInterrupt, which ends the loop, the others are still there.
+            # One at a time: after an exception that ends the loop, like KeyboardInterrupt, the others are still there.
             self._call(timers.pop())
             first = timers.first()[0]
 
@@ -181,12 +181,10 @@ class VirtualTime:
 
         :param end: the number of the first timer that was set too late for this.
         """
-        timers = self.timers
-        _, number, timer = timers.first()
-        self._count_round(timer)
-        while timer is not None and timer.immediate and number < end:
-            self._call(timers.pop())
-            _, number, timer = timers.first()
+        self._count_round(self.timers.first()[2])
+        for timer in self.timers.immediate(end):
+            if self.timers.take(timer):
+                self._call(timer)
 
     def _count_round(self, timer: Timer | None) -> None:
         """End the block if timers of one instant follow each other without end and nothing else happens."""
@@ -201,8 +199,8 @@ class VirtualTime:
         ):
             what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
             self._block.give_up(
-                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set for this"
-                f" very instant, the latest for {what}"
+                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set"
+                f" for this very instant, the latest for {what}"
             )
 
     def pending(self) -> list[float]:

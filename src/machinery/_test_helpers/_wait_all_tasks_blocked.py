@@ -11,8 +11,8 @@ async def wait_all_tasks_blocked() -> None:
     """Wait until every other task waits and the loop has nothing left to run.
 
     Use it to let the code under test run as far as it gets by itself, instead of a guessed number of
-    ``await asyncio.sleep(0)``. Dominos whose turn it is fall first. The clock of virtual time does not move for it, and work
-    in threads or processes is not waited for.
+    ``await asyncio.sleep(0)``. Dominos whose turn it is fall first. The clock of virtual time does not move for it, and
+    work in threads or processes is not waited for.
 
     .. code-block:: python
 

@@ -8,7 +8,7 @@ from logging import getLogger
 from math import inf
 from sys import _getframe
 from threading import Thread, get_ident
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from machinery._test_helpers._asyncio_internals import keeps_functions_here
@@ -68,7 +68,7 @@ class Piece:
 class WorkElsewhere:
     """The pieces of work that a loop has under way elsewhere, and for how long they hold what moves on that loop."""
 
-    _of_hook: WeakKeyDictionary[IdleHook, "WorkElsewhere"] = WeakKeyDictionary()
+    _of_hook: ClassVar[WeakKeyDictionary[IdleHook, "WorkElsewhere"]] = WeakKeyDictionary()
 
     def __init__(self, hook: IdleHook) -> None:
         self.under_way: dict[Hashable, Piece] = {}
@@ -86,6 +86,7 @@ class WorkElsewhere:
         self._begun_since_move: dict[Place, int] = {}
         self._ignored: set[Place] = set()
         self._calling_threads: set[int] = set()
+        self._children: list[SubprocessTransport] = []
         self._run_in_executor: Callable[..., Any] = self._loop.run_in_executor
         self._call_soon_threadsafe: Callable[..., Any] = self._loop.call_soon_threadsafe
         self._attributes: dict[str, object] = {
@@ -122,14 +123,14 @@ class WorkElsewhere:
         """Whether :meth:`wait` can be anything but 0."""
         return bool(self.under_way) or anyio_is_loaded()
 
-    def wait_for_dominos(self, idle_seconds: float) -> float:
+    def wait_for_dominos(self, row: object, idle_seconds: float) -> float:
         """Return for how many more real seconds no domino may fall; 0 or less means that one falls now."""
         threshold = next(reversed(self.thresholds.values()), None)
         if threshold is not None and threshold < inf:
             return threshold - idle_seconds
-        return self.wait() if self.may_hold else 0
+        return self.wait(row) if self.may_hold else 0
 
-    def wait(self) -> float:
+    def wait(self, mover: object) -> float:
         """Return for how many more real seconds nothing may move; 0 or less means that the caller moves now."""
         self._look_around()
         now = self._hook.total_idle_seconds
@@ -143,7 +144,7 @@ class WorkElsewhere:
                 # Nobody tells when a thread that has called into this loop begins to wait for it.
                 return min(wait, _POLL) if self._calling_threads else wait
             holding = self._ignore_what_keeps_beginning(holding)
-        self._note_over_limit([piece for piece in holding if not piece.is_over_limit])
+        self._note_over_limit(mover, [piece for piece in holding if not piece.is_over_limit])
         wait = self._second_chance([piece for piece in holding if piece.chances > 0], now)
         if wait <= 0 and self._hook.has_events():
             # What a thread has brought since the loop looked comes first.
@@ -201,7 +202,7 @@ class WorkElsewhere:
         return handle
 
     def _is_free(self, piece: Piece) -> bool:
-        """Return whether a piece holds nothing: begun where too much was, or done by a thread that waits for this loop."""
+        """Return whether a piece holds nothing: begun where too much was, or its thread waits for this loop."""
         if piece.place is not None and piece.place in self._ignored:
             return True
         return piece.thread in self._calling_threads and waits_for_a_loop(piece.thread)
@@ -217,17 +218,19 @@ class WorkElsewhere:
                 piece.chances -= 1
         return wait
 
-    def _note_over_limit(self, pieces: list[Piece]) -> None:
-        new = {piece.kind: piece for piece in pieces if piece.kind not in self._warned}
-        self._warned.update(new)
+    def _note_over_limit(self, mover: object, pieces: list[Piece]) -> None:
+        new = [piece for piece in pieces if piece.kind not in self._warned]
+        self._warned.update(piece.kind for piece in new)
         for piece in pieces:
             piece.is_over_limit = True
             limit = self._limits.get(piece.kind)
             self._limits[piece.kind] = REPEATED_LIMIT if limit is None else limit / 2
         if new:
             logger.warning(
-                "not waiting any longer for %s, under way for %s real seconds (autojump_threshold sets how long to wait)",
-                ", ".join(piece.what() + _begun_at(piece.place) for piece in list(new.values())[:MAX_LISTED]),
+                "%s goes on without waiting for %s, under way for %s real seconds"
+                " (autojump_threshold sets how long to wait)",
+                repr(mover),
+                ", ".join(piece.what() + _begun_at(piece.place) for piece in new[:MAX_LISTED]),
                 HOLD_LIMIT,
             )
 
@@ -236,8 +239,8 @@ class WorkElsewhere:
         places = [place for place, count in self._begun_since_move.items() if count > 1 or most == 1]
         self._ignored.update(places)
         logger.warning(
-            "nothing has moved for %s real seconds, since work keeps beginning at %s: work that begins there is not waited"
-            " for any more",
+            "nothing has moved for %s real seconds, since work keeps beginning at %s: work that begins there is not"
+            " waited for any more",
             STANDSTILL_LIMIT,
             ", ".join(location(place) for place in places[:MAX_LISTED]) or "an unknown place",
         )
@@ -264,15 +267,17 @@ class WorkElsewhere:
             command = safe_getattr(transport.get_extra_info("subprocess"), "args")
             what = f"process {transport.get_pid()}" + ("" if command is None else f", {brief(command)}")
             self.begin(transport, Piece(("process", brief(command)), lambda: what, place_of_caller(_getframe(1))))
+            self._children.append(transport)
             return transport, protocol
 
         return run
 
     def _look_around(self) -> None:
         """Forget the children that have ended, and find anyio's busy threads, of which nobody tells."""
-        for key in list(self.under_way):
-            if isinstance(key, SubprocessTransport) and key.get_returncode() is not None:
-                self.end(key)
+        for child in self._children[:]:
+            if child.get_returncode() is not None:
+                self._children.remove(child)
+                self.end(child)
         if anyio_is_loaded():
             threads = busy_anyio_threads(self._loop)
             for key in [key for key in self.under_way if isinstance(key, Thread) and key not in threads]:

@@ -1,0 +1,141 @@
+"""Work that waits for the loop, and work that keeps beginning, do not hold a block for long."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from machinery import test_helpers as thp
+from machinery._test_helpers import _work
+
+
+@pytest.mark.proves("T12")
+def test_a_thread_that_waits_for_the_loop_holds_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It waits for a virtual sleep, so the clock has to move for it; nothing is warned of."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask() -> None:
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(5), loop).result()
+
+        async with thp.mocked_call_later():
+            await asyncio.to_thread(ask)
+            assert time.time() == 5
+
+    asyncio.run(main())
+
+    assert caplog.records == []
+
+
+@pytest.mark.proves("T12")
+def test_work_of_an_executor_reads_the_clock_of_its_block() -> None:
+    """Though a newer block is open in another thread."""
+    opened, done = threading.Event(), threading.Event()
+
+    async def other() -> None:
+        async with thp.mocked_call_later(start_time=500):
+            opened.set()
+            done.wait(10)
+
+    async def main() -> None:
+        async with thp.mocked_call_later(start_time=100):
+            thread.start()
+            opened.wait(10)
+            assert await asyncio.to_thread(time.time) == 100
+
+    thread = threading.Thread(target=asyncio.run, args=(other(),))
+    try:
+        asyncio.run(main())
+    finally:
+        done.set()
+        thread.join()
+
+    assert time.time() > 1_000_000_000
+
+
+@pytest.mark.proves("T12")
+def test_work_begun_in_a_block_and_run_after_it_reads_real_time() -> None:
+    """Its clock is not open any more."""
+    go = threading.Event()
+
+    def late() -> float:
+        go.wait(10)
+        return time.time()
+
+    async def main() -> float:
+        async with thp.mocked_call_later(autojump_threshold=0):
+            first = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(None, late))
+            await asyncio.sleep(1)
+        go.set()
+        return await first
+
+    assert asyncio.run(main()) > 1_000_000_000
+
+
+@pytest.mark.proves("T12")
+def test_work_that_keeps_beginning_does_not_hold_the_clock_for_ever(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poller in a thread beside a long sleep costs the limit once, and the warning names its line."""
+    monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 0.2)
+
+    async def main() -> None:
+        async def poll() -> None:
+            while True:
+                await asyncio.to_thread(threading.Event().wait, 0.03)
+
+        async with thp.mocked_call_later():
+            poller = asyncio.create_task(poll())
+            await asyncio.sleep(3600)
+            poller.cancel()
+
+    asyncio.run(main())
+
+    [record] = caplog.records
+    assert "keeps beginning" in record.getMessage()
+    assert "test_threads_and_limits.py:" in record.getMessage()
+
+
+@pytest.mark.proves("D9", "T13")
+def test_dominos_go_by_the_threshold_of_the_virtual_time_around_them() -> None:
+    """Each falls once the loop has been idle for so long, whatever is under way."""
+
+    async def main() -> None:
+        order = []
+        go = threading.Event()
+
+        async def take(futs: thp.FutureDominos, num: int) -> None:
+            await futs[num]
+            order.append(num)
+
+        async with thp.mocked_call_later(autojump_threshold=0.01), thp.future_dominos(expected=2) as futs:
+            held = asyncio.ensure_future(asyncio.to_thread(go.wait, 10))
+            futs.begin()
+            await asyncio.gather(take(futs, 2), take(futs, 1))
+            go.set()
+            await held
+        assert order == [1, 2]
+
+    asyncio.run(main())
+
+
+@pytest.mark.proves("T12")
+def test_what_run_in_executor_returns_is_passed_on() -> None:
+    """A loop whose method is a coroutine function gets its coroutine back, and nothing is held by it."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def run_in_executor(executor: object, func: Callable[..., object], *args: object) -> object:
+            return func(*args)
+
+        vars(loop)["run_in_executor"] = run_in_executor
+        async with thp.mocked_call_later():
+            work = loop.run_in_executor(None, abs, -1)
+            await asyncio.sleep(1)
+            assert await work == 1
+
+    asyncio.run(main())
