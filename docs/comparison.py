@@ -47,7 +47,6 @@ class Kit:
     """What the questions need of asyncio."""
 
     too_late = asyncio.TimeoutError  # another class than the built-in one before Python 3.11
-
     sleep = staticmethod(lambda seconds: asyncio.sleep(seconds))  # looked up now: one of the tools replaces it
     loop_time = staticmethod(lambda: asyncio.get_running_loop().time())
     forever = staticmethod(lambda: asyncio.get_running_loop().create_future())
@@ -161,7 +160,6 @@ async def frozen(module, function, *args, move, **options):
 
 freezegun = partial(frozen, "freezegun", "freeze_time", "1970-01-01", move="tick")
 time_machine = partial(frozen, "time_machine", "travel", 0, move="shift", tick=False)
-
 OURS, ASYNCTEST = "machinery", "asynctest"
 TOOLS = SUBJECTS | {
     OURS: SUBJECTS["ours"]._replace(needs=("time-machine",)),
@@ -423,7 +421,6 @@ QUESTIONS = {
     "nobody takes a step": partial(steps, partial(take, [(1,), (3,)])),
     "1,000 cost as ten times 100": many_steps,
 }
-MAY_HANG = ("a test that waits for ever", "nobody takes a step")
 DATETIME, PATIENT = {"datetime": True}, {"autojump_threshold": 2 * WORK}
 OPTIONS = {
     OURS: {"that, imported before": DATETIME, "`datetime`": DATETIME, "a server elsewhere": PATIENT},
@@ -449,7 +446,7 @@ def ask(tool, version, title, *options):
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=TOO_LONG)
         answer = done.stdout.strip() if done.returncode == 0 else "no"
     except subprocess.TimeoutExpired:
-        answer = "hangs" if title in MAY_HANG else "no"
+        answer = "hangs" if title in ("a test that waits for ever", "nobody takes a step") else "no"
     if answer in ("no", "hangs") and title in OPTIONS.get(tool, {}) and not options:
         asked = ask(tool, version, title, "--with-options")
         return {answer: answer, "yes": "if asked"}.get(asked, f"{asked}, if asked")
