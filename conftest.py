@@ -112,6 +112,21 @@ pytest_collect_file = SybilCollection(
 ).pytest()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that the session `tests_uvloop` uses."""
+    parser.addoption("--uvloop", action="store_true", help="make the loops of the tests uvloop's")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `asyncio.run` and pytest-asyncio make loops of uvloop."""
+    if config.getoption("--uvloop"):
+        import uvloop  # not on every system
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the blocks back in reading order after the shuffle: each may build on those before it."""

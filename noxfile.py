@@ -16,6 +16,10 @@ os.environ["UV_PYTHON_DOWNLOADS"] = "never"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 DIST = Path("dist")
+PYTEST_ASYNCIO = [
+    *("-p", "no:alt_pytest_asyncio.enable", "-p", "pytest_asyncio.plugin"),
+    *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+]
 
 
 def install(session: nox.Session, group: str, *packages: str) -> None:
@@ -49,8 +53,14 @@ def tests(session: nox.Session) -> None:
 @nox.session(requires=["package"])
 def tests_pytest_asyncio(session: nox.Session) -> None:
     """Run the suite under pytest-asyncio in place of alt-pytest-asyncio."""
-    plugins = ["-p", "no:alt_pytest_asyncio.enable", "-p", "pytest_asyncio.plugin"]
-    run_suite(session, *plugins, "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    run_suite(session, *PYTEST_ASYNCIO)
+
+
+@nox.session(requires=["package"])
+def tests_uvloop(session: nox.Session) -> None:
+    """Run the suite on uvloop; the tests of what uvloop does not have are skipped, and listed at the end."""
+    # alt-pytest-asyncio cannot close a loop of uvloop. The tests of runners start processes with loops of their own.
+    run_suite(session, *PYTEST_ASYNCIO, "--uvloop", "-rs", "--ignore=tests/runners")
 
 
 @nox.session(requires=["package"])
@@ -106,7 +116,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
 
 
-@nox.session
+@nox.session(python=PYTHONS[0])  # the pages show what pytest prints there; on Python 3.13 it marks more of each line
 def docs(session: nox.Session) -> None:
     """Build the documentation and check what it shows against real runs, and its links; no network is needed."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs", "test"), "--editable", ".")

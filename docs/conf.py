@@ -27,7 +27,6 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 
-
 # Type variables have no page.
 nitpick_ignore_regex = [("py:class", r"machinery\..*\.T(_co|_contra)?")]
 
