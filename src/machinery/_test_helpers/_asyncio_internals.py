@@ -56,9 +56,9 @@ from collections.abc import Callable, Iterator, Sized
 from functools import partial
 from logging import getLogger
 from selectors import DefaultSelector
-from sys import modules
+from sys import _getframe, modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 run_handle = Handle._run
 running_loop_or_none = _get_running_loop
@@ -77,7 +77,9 @@ HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {
 }
 
 _asyncio_logger = getLogger("asyncio")
-_TASK_CALLBACKS = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
+TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
+"""The modules whose callbacks are set on behalf of a task."""
+
 _UNKNOWN_LOOP = SimpleNamespace(_scheduled=True, _debug=True)
 
 
@@ -98,15 +100,39 @@ def uvloop_backend(loop: AbstractEventLoop) -> int | None:
     return None if backend is None else int(backend())
 
 
-def scheduler_reads(loop: AbstractEventLoop) -> tuple[tuple[CodeType, ...], Callable[[], object]]:
-    """Return the code of a loop's scheduler, and what tells whether it matters which time that reads.
+class HasNow(Protocol):
+    """A clock."""
 
-    Loops may extend the ``_run_once`` that they inherit. A tuple, since to hash code takes a microsecond.
+    now: float
+
+
+class HasIsClosed(Protocol):
+    """Something that ends."""
+
+    is_closed: bool
+
+
+def loop_time(
+    loop: AbstractEventLoop, real_time: Callable[[], float], clock: HasNow, block: HasIsClosed
+) -> Callable[[], float]:
+    """Return a ``loop.time`` that reads a clock until its block ends, for all callers but the loop's scheduler.
+
+    The scheduler compares it with the deadlines of timers in real time: those set before the block, and watchdogs. In
+    debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such timers
+    and outside debug mode, it does not matter what it reads.
     """
+    # Loops may extend the `_run_once` that they inherit. A tuple, since to hash code takes a microsecond.
     functions = [vars(ancestor).get("_run_once") for ancestor in type(loop).__mro__]
     codes = tuple(function.__code__ for function in reversed(functions) if isinstance(function, FunctionType))
-    known: Any = loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
-    return codes, lambda: known._scheduled or known._debug
+    scheduler: Any = loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
+    caller = _getframe
+
+    def time() -> float:
+        if block.is_closed or ((scheduler._scheduled or scheduler._debug) and caller(1).f_code in codes):
+            return real_time()
+        return clock.now
+
+    return time
 
 
 def has_standard_time(loop: AbstractEventLoop) -> bool:
@@ -209,14 +235,9 @@ def callback_of(handle: Handle) -> tuple[Any, tuple[Any, ...]]:
     return callback, args
 
 
-def serves_a_task(callback: object) -> bool:
-    """Return whether a timer's callback is asyncio's own, set on behalf of a task."""
-    return getattr(callback, "__module__", None) in _TASK_CALLBACKS
-
-
 def task_timed_out_by(callback: object) -> Task[Any] | None:
     """Return the task that a callback of ``asyncio.timeout`` would end."""
-    timeout = getattr(callback, "__self__", None) if serves_a_task(callback) else None
+    timeout = getattr(callback, "__self__", None) if getattr(callback, "__module__", None) in TASK_MODULES else None
     task = getattr(timeout, "_task", None)
     return task if isinstance(task, Task) else None
 

@@ -18,7 +18,7 @@ class Clock:
     Times are computed with integers from the number of ticks since the start, so there is no drift.
     """
 
-    __slots__ = ("_scale", "_start", "_step", "_subticks", "_subticks_cache", "now", "precision", "tick")
+    __slots__ = ("_scale", "_start", "_step", "_subticks", "_ticks_cache", "moment", "now", "precision", "tick")
 
     def __init__(self, *, start_time: object, precision: object) -> None:
         start = finite("start_time", start_time)
@@ -39,12 +39,13 @@ class Clock:
         self._step: int = step_digits * 10 ** (step_exponent - exponent)
         # Finer than this, floats near start_time are noise: deadlines that differ only by that have to be equal.
         self._subticks: int = 2 ** min(30, max(0, int(46 - log2(1 + abs(start) / self.precision))))
-        self._subticks_cache: dict[float, int] = {}
+        self._ticks_cache: dict[float, int] = {}
         self.move_to(0)
 
     def move_to(self, tick: float) -> None:
         """Stand on this tick."""
         self.tick = tick
+        self.moment: Moment = tick * self._subticks
         self.now = (self._start + tick * self._step) / self._scale
 
     def now_ns(self) -> int:
@@ -55,10 +56,6 @@ class Clock:
         """Return the seconds since the start."""
         return self.tick * self._step / self._scale
 
-    def is_due(self, moment: Moment) -> bool:
-        """Return whether a deadline has come."""
-        return moment <= self.tick * self._subticks
-
     def tick_of(self, moment: Moment) -> float:
         """Return the first tick at which a deadline is due."""
         return -(-moment // self._subticks) if type(moment) is int else moment
@@ -66,24 +63,23 @@ class Clock:
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        cached = self._subticks_cache.get(delay)
+        ticks = self._ticks_cache.get(delay)
         # Equal keys need not be of the same type: a Decimal is refused, whether or not its float is cached.
-        if cached is None or type(delay) not in (float, int):
-            subticks, whole = self._count(delay)
-            if not whole:
-                return self.tick * self._subticks + subticks, self.now + delay
-        else:
-            subticks = cached
-        moment = self.tick * self._subticks + subticks
+        if ticks is None or (type(delay) is not float and type(delay) is not int):
+            subticks, is_whole = self._count(delay)
+            if not is_whole:
+                return self.moment + subticks, self.now + delay
+            ticks = int(subticks) // self._subticks
+        tick = self.tick + ticks
         try:
-            return moment, (self._start + moment // self._subticks * self._step) / self._scale
+            return tick * self._subticks, (self._start + tick * self._step) / self._scale
         except OverflowError:
             return NEVER, NEVER
 
     def at(self, when: float) -> tuple[Moment, float]:
         """Return the moment of a time in seconds, and that time."""
         __tracebackhide__ = True
-        return self.tick * self._subticks + self._count(when - self.now)[0], when
+        return self.moment + self._count(when - self.now)[0], when
 
     def deadline(self, moment: Moment, when: float) -> float:
         """Return the time of a moment without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
@@ -94,7 +90,7 @@ class Clock:
 
     def until(self, moment: Moment, when: float) -> float:
         """Return how many seconds from now a moment is, without float noise."""
-        ticks, rest = divmod(moment - self.tick * self._subticks, self._subticks)
+        ticks, rest = divmod(moment - self.moment, self._subticks)
         return round(when - self.now, 6) if rest else ticks * self._step / self._scale
 
     def _count(self, delay: float) -> tuple[Moment, bool]:
@@ -119,12 +115,11 @@ class Clock:
         noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
         if not whole or abs(ticks - whole) > noise:
             return max(round(ticks * self._subticks), 1), False
-        subticks = whole * self._subticks
         # A sum with noise of its own hardly ever comes again.
         is_exact = delay < _EXACT_FLOAT and whole * self._step / self._scale == delay
-        if is_exact and len(self._subticks_cache) < _MOST_CACHED and type(delay) in (float, int):
-            self._subticks_cache[delay] = subticks
-        return subticks, True
+        if is_exact and len(self._ticks_cache) < _MOST_CACHED and type(delay) in (float, int):
+            self._ticks_cache[delay] = whole
+        return whole * self._subticks, True
 
 
 def finite(name: str, value: object) -> float:

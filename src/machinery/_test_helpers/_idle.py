@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from machinery._test_helpers._patches import Patches
 
-_BUSY_AFTER = 100
+BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
 
 _SAMPLE_EVERY = 10
@@ -87,6 +87,7 @@ class IdleHook(abc.ABC):
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
+        self._by_turn: list[list[Listener]] = []
         self._real_close = loop.close
         self._on_loop: dict[str, object] = {"close": self._close}
 
@@ -99,22 +100,26 @@ class IdleHook(abc.ABC):
                 self._uninstall()
                 raise
             self.of_loop[self.loop] = self
-        self._listeners.insert(0 if first else len(self._listeners), listener)
-        self._listeners.sort(key=lambda each: each.turn)
+        self._set_listeners([listener, *self._listeners] if first else [*self._listeners, listener])
 
     def remove(self, listener: Listener) -> None:
         """Ask a listener no more; without listeners the loop is as it was."""
         # A listener may have been removed already, when the loop was closed.
         if listener in self._listeners:
-            self._listeners.remove(listener)
+            self._set_listeners([each for each in self._listeners if each is not listener])
             if not self._listeners:
                 del self.of_loop[self.loop]
                 self._uninstall()
 
+    def _set_listeners(self, listeners: list[Listener]) -> None:
+        self._listeners = listeners
+        by_turn = ([each for each in listeners if each.turn is turn] for turn in Turn)
+        self._by_turn = [group for group in by_turn if group]
+
     @property
     def is_busy(self) -> bool:
         """Whether the loop has run many iterations since it was last idle."""
-        return self.busy_iterations >= _BUSY_AFTER
+        return self.busy_iterations >= BUSY_AFTER
 
     @abc.abstractmethod
     def real_time(self) -> float:
@@ -155,16 +160,12 @@ class IdleHook(abc.ABC):
                 each.note_cancelling()
                 self._some_are_cancelled = each.cancelling_seen > 0
 
-    def _note_busy_iteration(self, ready_tasks: Callable[[], Iterator[Task[Any]]]) -> None:
-        self.busy_iterations += 1
-        if self.busy_iterations >= _BUSY_AFTER and self.busy_iterations % _SAMPLE_EVERY == 0:
-            self.busy_tasks.update(ready_tasks())
-
-    def _note_idle(self) -> None:
-        self.times_idle += 1
-        self.busy_iterations = 0
-        if self.busy_tasks:
+    def _sample_busy_tasks(self, ready_tasks: Iterator[Task[Any]]) -> None:
+        """Remember tasks that keep the loop busy; called in each iteration once it is busy."""
+        if self.busy_iterations == BUSY_AFTER:
             self.busy_tasks.clear()
+        if self.busy_iterations % _SAMPLE_EVERY == 0:
+            self.busy_tasks.update(ready_tasks)
 
     def _ask(self, idle_seconds: float) -> float:
         """Ask the listeners until one acts, and return 0 then; else return when to ask again.
@@ -172,17 +173,17 @@ class IdleHook(abc.ABC):
         Of those with the same turn, only the first that has something to do is asked: an outer clock stands while an
         inner one could move. There is no deadlock while anything else waits for real time to pass.
         """
-        soonest, served = inf, -1
-        for listener in self._listeners:
-            if listener.turn == Turn.DEADLOCKS and soonest < inf:
+        soonest = inf
+        for listeners in self._by_turn:
+            if listeners[0].turn is Turn.DEADLOCKS and soonest < inf:
                 break
-            if listener.turn != served:
+            for listener in listeners:
                 wait = listener.on_idle(idle_seconds)
                 if wait == 0:
                     return 0
                 if wait < inf:
-                    served = listener.turn
                     soonest = min(soonest, wait)
+                    break
         return soonest
 
     def _close(self) -> None:

@@ -1,6 +1,6 @@
 """The idle hook for asyncio's own loops."""
 
-from asyncio import AbstractEventLoop, Task, TimerHandle
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from math import inf
@@ -15,7 +15,7 @@ from machinery._test_helpers._asyncio_internals import (
     registered_files,
     signal_handlers,
 )
-from machinery._test_helpers._idle import IdleHook
+from machinery._test_helpers._idle import BUSY_AFTER, IdleHook
 from machinery._test_helpers._patches import Patches
 from machinery._test_helpers._real_time import in_real_time, monotonic
 from machinery._test_helpers._wakeups import possible_wakeups
@@ -77,7 +77,7 @@ class SelectorHook(IdleHook):
             self._begin_iteration()
             timeout = 0
         if timeout is not None and timeout <= 0:
-            self._note_busy_iteration(self._ready_tasks)
+            self._note_busy_iteration()
             if (len(self._files) != 1 or self._signals) and self.has_events():
                 events = self._real_select(0)
         else:
@@ -95,11 +95,12 @@ class SelectorHook(IdleHook):
         for _ in _IN_A_ROW:
             if len(self._files) != 1 or self._signals:
                 if self.has_events():
-                    self._note_busy_iteration(self._ready_tasks)
+                    self._note_busy_iteration()
                     return self._real_select(0)
             elif self._ready:
                 break
-            self._note_idle()
+            self.times_idle += 1
+            self.busy_iterations = 0
             wait = self._ask(0.0)
             if wait > 0:
                 return self._wait(timeout, wait)
@@ -131,5 +132,7 @@ class SelectorHook(IdleHook):
         for callback in callbacks:
             callback()
 
-    def _ready_tasks(self) -> Iterator[Task[Any]]:
-        return ready_tasks(self.loop)
+    def _note_busy_iteration(self) -> None:
+        self.busy_iterations += 1
+        if self.busy_iterations >= BUSY_AFTER:
+            self._sample_busy_tasks(ready_tasks(self.loop))

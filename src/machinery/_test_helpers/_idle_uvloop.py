@@ -103,7 +103,7 @@ class UvloopHook(IdleHook):
             self._schedule_probe()
         elif self._made_ready != self._made_ready_seen:
             self._made_ready_seen, self._quiet_iterations, self._idle_since = self._made_ready, 0, None
-            self._note_busy_iteration(lambda: iter(()))
+            self.busy_iterations += 1
             self._schedule_probe()
         elif self.has_events():
             self._quiet_iterations, self._idle_since = 0, None
@@ -116,7 +116,8 @@ class UvloopHook(IdleHook):
             self._when_idle()
 
     def _when_idle(self) -> None:
-        self._note_idle()
+        self.times_idle += 1
+        self.busy_iterations = 0
         wait = self._ask(self._count_idle_time())
         self._note_cancellations()
         if not self._listeners:

@@ -3,7 +3,7 @@
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from machinery._test_helpers._asyncio_internals import HANDLE_SLOTS_ARE_KNOWN
@@ -49,9 +49,6 @@ class Timer(TimerHandle):
             owner.note_cancelled()
 
 
-Entry = tuple[Moment, int, Timer]
-
-
 class TransferredTimer:
     """The owner of a timer that was handed to the surrounding clock when its block ended."""
 
@@ -64,85 +61,100 @@ class TransferredTimer:
 
 
 class TimerQueue:
-    """Timers in order of their deadlines, and of being added where these are equal."""
+    """Timers in order of their deadlines, and of being added where these are equal.
+
+    Timers of the same deadline share one entry, and only the deadlines are in a heap: without this, the workload of
+    ticking tasks takes 10 % more instructions.
+    """
 
     def __init__(self) -> None:
-        self.added = 0
-        """How many timers have been added so far; each timer's number is what this was before."""
-        self._heap: list[Entry] = []
-        self._immediate: list[Entry] = []
-        """Another heap, of the few that were due already when they were set."""
+        self.immediate_added = 0
+        """How many of the timers added so far were due already; each one's number is what this was before."""
+        self._at: dict[Moment, Timer | list[Timer]] = {}
+        self._moments: list[Moment] = []
+        self._immediate: list[tuple[Moment, int, Timer]] = []
+        """A heap of those that were due already."""
         self._cancelled = 0
         self._sweep_at = _SWEEP_SLACK
 
     def add(self, moment: Moment, timer: Timer) -> None:
         """Add a timer that is due at this moment."""
         timer.owner = self
-        heappush(self._immediate if timer.immediate else self._heap, (moment, self.added, timer))
-        self.added += 1
+        if timer.immediate:
+            heappush(self._immediate, (moment, self.immediate_added, timer))
+            self.immediate_added += 1
+            return
+        others = self._at.get(moment)
+        if others is None:
+            self._at[moment] = timer
+            heappush(self._moments, moment)
+        elif isinstance(others, list):
+            others.append(timer)
+        else:
+            self._at[moment] = [others, timer]
 
-    def first(self) -> Entry | tuple[Moment, int, None]:
-        """Return the deadline, the number and the timer that is due first; ``NEVER`` if there is none."""
-        heap = self._first_heap()
-        return heap[0] if heap else _NOTHING
+    def first(self) -> Moment:
+        """Return the deadline that comes first; ``NEVER`` without timers."""
+        moments = self._moments
+        while moments and not _is_waiting(self._at[moments[0]]):
+            del self._at[heappop(moments)]
+        if self._immediate and self._immediate_is_first():
+            return self._immediate[0][0]
+        return moments[0] if moments else NEVER
 
-    def pop(self) -> Timer:
-        """Take out what :meth:`first` has returned."""
-        timer = heappop(self._first_heap())[2]
-        timer.owner = None
-        return timer
+    def due(self, moment: Moment) -> list[Timer]:
+        """Return the timers of the deadline that :meth:`first` has returned. They stay in the queue until they fire."""
+        if self._immediate and self._immediate_is_first():
+            return self.immediate(self.immediate_added)
+        return _listed(self._at[moment])
 
     def immediate(self, end: int) -> list[Timer]:
-        """Return the timers that were due when they were set, but for those with numbers from ``end`` on, in order.
+        """Return the timers that were due when they were added, but for those with numbers from ``end`` on, in order.
 
         Those that come after a timer of another kind are left out.
         """
-        heap = self._first_heap()
-        limit = self._heap[0][:2] if self._heap and heap is self._immediate else _NOTHING[:2]
-        entries = sorted(self._immediate, key=_order) if heap is self._immediate else []
-        return [timer for moment, number, timer in entries if (moment, number) < limit and number < end]
-
-    def take(self, timer: Timer) -> bool:
-        """Take out a timer, unless it has been cancelled; return whether it was there."""
-        if timer.owner is None:
-            return False
-        timer.owner = None
-        return True
+        latest = self._moments[0] if self._moments else NEVER
+        return [timer for moment, number, timer in sorted(self._immediate) if moment < latest and number < end]
 
     def waiting(self) -> list[tuple[Moment, Timer]]:
         """Return all timers that are to fire, in order."""
-        entries = sorted([*self._heap, *self._immediate], key=_order)
-        return [(moment, timer) for moment, _, timer in entries if timer.owner is not None]
+        timers = [(moment, timer) for moment in sorted(self._at) for timer in _listed(self._at[moment])]
+        # Of equal deadlines, those that were due already were added later.
+        timers += [(moment, timer) for moment, _, timer in sorted(self._immediate)]
+        return sorted(((moment, timer) for moment, timer in timers if timer.owner is not None), key=_moment_of)
 
     def note_cancelled(self) -> None:
         """Sweep when many have been cancelled, so that timeouts that never strike take no memory."""
         self._cancelled += 1
         if self._cancelled > self._sweep_at:
-            self._heap = [entry for entry in self._heap if entry[2].owner is not None]
-            heapify(self._heap)
+            alive = {
+                moment: [timer for timer in _listed(at) if timer.owner is not None] for moment, at in self._at.items()
+            }
+            self._at = {moment: timers for moment, timers in alive.items() if timers}
+            self._moments = sorted(self._at)
             self._cancelled = 0
             # Sweeping when as many have been cancelled as are left costs each the same, however many there are.
-            self._sweep_at = len(self._heap) + _SWEEP_SLACK
+            self._sweep_at = sum(map(len, alive.values())) + _SWEEP_SLACK
 
-    def _first_heap(self) -> list[Entry]:
-        """Return the heap with the first timer on top."""
-        heap = self._heap
-        while heap and heap[0][2].owner is None:
-            heappop(heap)
-            self._cancelled -= 1
+    def _immediate_is_first(self) -> bool:
         immediate = self._immediate
         while immediate and immediate[0][2].owner is None:
             heappop(immediate)
-        if immediate and (not heap or immediate[0][:2] < heap[0][:2]):
-            return immediate
-        return heap
+        return bool(immediate) and (not self._moments or immediate[0][0] < self._moments[0])
 
 
-_NOTHING: tuple[Moment, int, None] = (NEVER, 0, None)
+def _listed(timers: Timer | list[Timer]) -> list[Timer]:
+    return timers if isinstance(timers, list) else [timers]
 
 
-def _order(entry: tuple[Moment, int, Timer]) -> tuple[Moment, int]:
-    return entry[:2]
+def _is_waiting(timers: Timer | list[Timer]) -> bool:
+    if isinstance(timers, list):
+        return any(timer.owner is not None for timer in timers)
+    return timers.owner is not None
+
+
+def _moment_of(entry: tuple[Moment, Timer]) -> Moment:
+    return entry[0]
 
 
 def _make_timer(

@@ -7,8 +7,8 @@ from inspect import iscoroutinefunction
 from sys import _getframe
 from threading import get_ident
 
-from machinery._test_helpers._asyncio_internals import hide_callers, scheduler_reads, serves_a_task
-from machinery._test_helpers._clock import Clock, Moment
+from machinery._test_helpers._asyncio_internals import TASK_MODULES, hide_callers, loop_time
+from machinery._test_helpers._clock import NEVER, Clock, Moment
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import is_watchdog
 from machinery._test_helpers._timers import Timer, TimerQueue, make_timer
@@ -27,7 +27,7 @@ class VirtualLoop:
         self._note_immediate = note_immediate
         self._thread = get_ident()
         self.attributes: dict[str, object] = {
-            "time": self._make_time(),
+            "time": loop_time(hook.loop, hook.real_time, clock, self),
             "call_later": self.call_later,
             "call_at": self.call_at,
         }
@@ -60,7 +60,8 @@ class VirtualLoop:
         return self._schedule(moment, when, callback, args, context)
 
     def _is_real(self, callback: object) -> bool:
-        return self.is_closed or is_watchdog(getattr(callback, "__module__", None))
+        module = getattr(callback, "__module__", None)
+        return self.is_closed or (module not in TASK_MODULES and is_watchdog(module))
 
     def _schedule(
         self,
@@ -80,13 +81,13 @@ class VirtualLoop:
             hide_callers(timer, 2)
         else:
             timer = make_timer(when, callback, args, loop, context)
-        if serves_a_task(callback):
+        if getattr(callback, "__module__", None) in TASK_MODULES:
             timer.origin = None
         else:
             caller = _getframe(2)
             timer.origin = caller.f_code, caller.f_lasti
-        timer.immediate = self._clock.is_due(moment)
-        if when == _FOREVER:
+        timer.immediate = moment <= self._clock.moment
+        if when == NEVER:
             timer.owner = None
         else:
             self._timers.add(moment, timer)
@@ -102,23 +103,3 @@ class VirtualLoop:
             raise TypeError(
                 f"callback must be a plain function, got the coroutine function {callback!r}: use loop.create_task"
             )
-
-    def _make_time(self) -> Callable[[], float]:
-        """Return a ``loop.time`` that reads the clock, for all callers but the scheduler of asyncio's loops.
-
-        The scheduler compares it with the deadlines of timers in real time: those set before the block, and watchdogs.
-        In debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such
-        timers and outside debug mode, it does not matter what it reads.
-        """
-        schedulers, it_matters = scheduler_reads(self._loop)
-        caller, real_time, clock = _getframe, self._hook.real_time, self._clock
-
-        def time() -> float:
-            if self.is_closed or (it_matters() and caller(1).f_code in schedulers):
-                return real_time()
-            return clock.now
-
-        return time
-
-
-_FOREVER = float("inf")

@@ -9,7 +9,7 @@ from logging import getLogger
 from machinery._test_helpers import _time_module
 from machinery._test_helpers._asyncio_internals import run_handle, warn_if_slow
 from machinery._test_helpers._block import OpenBlock
-from machinery._test_helpers._clock import NEVER, Clock, Moment, finite
+from machinery._test_helpers._clock import NEVER, Clock, finite
 from machinery._test_helpers._idle import Turn
 from machinery._test_helpers._loops import idle_hook
 from machinery._test_helpers._real_time import monotonic
@@ -117,7 +117,7 @@ class VirtualTime:
     def on_idle(self, idle_seconds: float) -> float:
         """Fire what is due, or else move to what is due next and fire that, if nothing holds the clock."""
         clock = self.clock
-        moment, _, timer = self.timers.first()
+        moment = self.timers.first()
         tick = clock.tick_of(moment)
         target = self._next_target() if self._adds else NEVER
         goal = tick if tick <= target else target
@@ -132,8 +132,7 @@ class VirtualTime:
             if target < tick:
                 heappop(self._adds)[2].set_result(None)
                 return 0
-        self._count_round(timer)
-        self._fire(moment)
+        self._fire(self.timers.due(moment))
         return 0
 
     def _next_target(self) -> float:
@@ -153,51 +152,48 @@ class VirtualTime:
         if _time_module.clocks_with_dates:
             _time_module.clock_moved()
 
-    def _fire(self, moment: Moment) -> None:
-        """Fire all timers of the first moment that are there."""
-        timers = self.timers
-        first = moment
-        while first == moment:
-            # One at a time: after an exception that ends the loop, like KeyboardInterrupt, the others are still there.
-            self._call(timers.pop())
-            first = timers.first()[0]
+    def _fire(self, timers: list[Timer]) -> None:
+        """Fire those of the timers that have not been cancelled.
 
-    def _call(self, timer: Timer) -> None:
-        self._last_fired = timer
-        self.called_times.append(self.clock.now)
-        if self.loop.get_debug():
-            began = monotonic()
-            run_handle(timer)
-            warn_if_slow(self.loop, timer, monotonic() - began)
-        else:
-            run_handle(timer)
+        Each leaves the queue only now: after an exception that ends the loop, like KeyboardInterrupt, the others are
+        still there.
+        """
+        self._rounds_here += 1
+        if self._rounds_here % _CHECK_EVERY == 0 and timers:
+            self._check_standstill(timers[0])
+        is_debugging = self.loop.get_debug()
+        now, note_called = self.clock.now, self.called_times.append
+        for timer in timers:
+            if timer.owner is not None:
+                timer.owner = None
+                self._last_fired = timer
+                note_called(now)
+                began = monotonic() if is_debugging else 0
+                run_handle(timer)
+                if is_debugging:
+                    warn_if_slow(self.loop, timer, monotonic() - began)
 
     def _note_immediate(self) -> None:
         self.hook.before_next_iteration(self._begin_iteration)
 
     def _begin_iteration(self) -> None:
-        self.loop.call_soon(self._fire_immediate, self.timers.added)
+        self.loop.call_soon(self._fire_immediate, self.timers.immediate_added)
 
     def _fire_immediate(self, end: int) -> None:
         """Fire timers that were due when they were set, as asyncio does in its next iteration, though the loop is busy.
 
         :param end: the number of the first timer that was set too late for this.
         """
-        self._count_round(self.timers.first()[2])
-        for timer in self.timers.immediate(end):
-            if self.timers.take(timer):
-                self._call(timer)
+        self.timers.first()
+        self._fire(self.timers.immediate(end))
 
-    def _count_round(self, timer: Timer | None) -> None:
+    def _check_standstill(self, timer: Timer) -> None:
         """End the block if timers of one instant follow each other without end and nothing else happens."""
-        self._rounds_here += 1
-        if self._rounds_here % _CHECK_EVERY:
-            return
         if self._rounds_here == _CHECK_EVERY or self.hook.events_seen != self._rounds_here_events:
             self._rounds_here, self._rounds_here_events = _CHECK_EVERY, self.hook.events_seen
             self._rounds_here_since = monotonic()
         has_lasted = monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
-        if has_lasted and self._rounds_here >= STANDSTILL_ROUNDS and timer is not None:
+        if has_lasted and self._rounds_here >= STANDSTILL_ROUNDS:
             what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
             self._block.give_up(
                 f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set"
