@@ -191,7 +191,7 @@ class TestSelectors:
     @pytest.mark.proves("B3", "T7")
     def test_a_selector_of_ones_own_is_asked_once_for_each_jump(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An idle loop looks for events once and does not wait; without us it would have waited."""
-        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools.ANYIO, raising=False)
         selector = Selector()
 
         async def main() -> None:
@@ -240,7 +240,7 @@ class TestSelectors:
     def test_signals_are_served_though_no_file_is_open(self, monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
         """They come through the pipe by which threads wake the loop, and nothing else tells of them."""
         # Its threads make the clock look once more.
-        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools.ANYIO, raising=False)
         called: list[object] = []
 
         async def main() -> None:
@@ -266,7 +266,7 @@ class TestSelectors:
         self, monkeypatch: pytest.MonkeyPatch, busy: bool
     ) -> None:
         """One more file than the pipe is enough to be asked for."""
-        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools.ANYIO, raising=False)
         called: list[object] = []
 
         async def main() -> None:
@@ -293,7 +293,7 @@ class TestSelectors:
     def test_what_a_thread_has_made_ready_comes_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when it came after the loop had looked, and before it waits."""
         # Its threads make the loop look once more.
-        monkeypatch.delitem(sys.modules, _known_tools._ANYIO, raising=False)
+        monkeypatch.delitem(sys.modules, _known_tools.ANYIO, raising=False)
         called: list[object] = []
 
         async def main() -> None:

@@ -1,6 +1,7 @@
 """Work that waits for the loop, and work that keeps beginning, do not hold a block for long."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -148,7 +149,7 @@ def test_short_pieces_of_work_at_different_times_do_not_add_up(
     """The limit for one instant begins again when the clock has moved, though no work is under way by then."""
     monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 0.5)
     # With anyio loaded, every move is looked at.
-    monkeypatch.setattr(_work, "anyio_is_loaded", lambda: False)
+    monkeypatch.delitem(sys.modules, _work.ANYIO, raising=False)
 
     async def main() -> None:
         async with thp.mocked_call_later():

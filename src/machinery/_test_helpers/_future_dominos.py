@@ -8,6 +8,7 @@ from operator import index
 from typing import Protocol
 
 from machinery._helpers._protocols import FutureCallback, FutureStatus, Logger
+from machinery._test_helpers._asyncio_internals import running_loop_or_none
 from machinery._test_helpers._block import Block
 from machinery._test_helpers._loops import check_own_loop, running_loop
 from machinery._test_helpers._row import Row
@@ -187,7 +188,8 @@ class HeldDominos:
     def __getitem__(self, num: int) -> Domino:
         __tracebackhide__ = True
         row = self._row
-        check_own_loop(row.loop, row)
+        if running_loop_or_none() is not row.loop:
+            check_own_loop(row.loop, row)
         if type(num) is not int:
             if isinstance(num, bool) or not hasattr(num, "__index__"):
                 raise TypeError(f"dominos are numbered by integers {row.valid_numbers()}, got {num!r}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from enum import IntEnum
 from math import inf
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
@@ -24,6 +25,10 @@ class Turn(IntEnum):
     ALL_TASKS_BLOCKED = 1
     CLOCKS = 2
     DEADLOCKS = 3
+
+
+_LAST_TURN = Turn.DEADLOCKS
+_turn_of = attrgetter("turn")
 
 
 class Listener(Protocol):
@@ -87,7 +92,6 @@ class IdleHook(abc.ABC):
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
-        self._by_turn: list[list[Listener]] = []
         self._real_close = loop.close
         self._on_loop: dict[str, object] = {"close": self._close}
 
@@ -100,21 +104,17 @@ class IdleHook(abc.ABC):
                 self._uninstall()
                 raise
             self.of_loop[self.loop] = self
-        self._set_listeners([listener, *self._listeners] if first else [*self._listeners, listener])
+        self._listeners.insert(0 if first else len(self._listeners), listener)
+        self._listeners.sort(key=_turn_of)
 
     def remove(self, listener: Listener) -> None:
         """Ask a listener no more; without listeners the loop is as it was."""
         # A listener may have been removed already, when the loop was closed.
         if listener in self._listeners:
-            self._set_listeners([each for each in self._listeners if each is not listener])
+            self._listeners.remove(listener)
             if not self._listeners:
                 del self.of_loop[self.loop]
                 self._uninstall()
-
-    def _set_listeners(self, listeners: list[Listener]) -> None:
-        self._listeners = listeners
-        by_turn = ([each for each in listeners if each.turn is turn] for turn in Turn)
-        self._by_turn = [group for group in by_turn if group]
 
     @property
     def is_busy(self) -> bool:
@@ -173,17 +173,16 @@ class IdleHook(abc.ABC):
         Of those with the same turn, only the first that has something to do is asked: an outer clock stands while an
         inner one could move. There is no deadlock while anything else waits for real time to pass.
         """
-        soonest = inf
-        for listeners in self._by_turn:
-            if listeners[0].turn is Turn.DEADLOCKS and soonest < inf:
-                break
-            for listener in listeners:
-                wait = listener.on_idle(idle_seconds)
-                if wait == 0:
-                    return 0
-                if wait < inf:
-                    soonest = min(soonest, wait)
-                    break
+        soonest, served = inf, None
+        for listener in self._listeners:
+            turn = listener.turn
+            if turn is served or (turn is _LAST_TURN and soonest < inf):
+                continue
+            wait = listener.on_idle(idle_seconds)
+            if wait == 0:
+                return 0
+            if wait < inf:
+                soonest, served = min(soonest, wait), turn
         return soonest
 
     def _close(self) -> None:

@@ -10,7 +10,9 @@ from threading import Thread, Timer
 from threading import enumerate as all_threads
 from types import FrameType
 
-_ANYIO = "anyio._backends._asyncio"
+ANYIO = "anyio._backends._asyncio"
+"""The module that has to be loaded for there to be threads of anyio."""
+
 _ASGIREF = {"asgiref.current_thread_executor", "asgiref.sync"}
 _FRAMES_OF_A_WAIT = 5
 
@@ -34,17 +36,12 @@ def is_skip(error: BaseException) -> bool:
     return any(isinstance(kind, type) and isinstance(error, kind) for kind in kinds)
 
 
-def anyio_is_loaded() -> bool:
-    """Return whether there can be threads of anyio."""
-    return _ANYIO in modules
-
-
 def busy_anyio_threads(loop: AbstractEventLoop) -> list[Thread]:
     """Return the worker threads in which ``anyio.to_thread`` runs something for a loop, which does not know of them."""
     return [
         thread
         for thread in all_threads()
-        if type(thread).__module__ == _ANYIO
+        if type(thread).__module__ == ANYIO
         and getattr(thread, "loop", None) is loop
         # One that is to stop gets that as its last piece of work, and never marks it as done.
         and getattr(thread, "stopping", None) is False
@@ -67,7 +64,7 @@ def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:
 def thread_of_anyio_callback(callback: object) -> Thread | None:
     """Return the worker thread of anyio that makes its result known by calling this in the loop, if it is one."""
     thread = getattr(callback, "__self__", None)
-    return thread if isinstance(thread, Thread) and type(thread).__module__ == _ANYIO else None
+    return thread if isinstance(thread, Thread) and type(thread).__module__ == ANYIO else None
 
 
 def waits_for_a_loop(thread: int | None) -> bool:

@@ -21,6 +21,9 @@ from machinery._test_helpers._work import WorkElsewhere
 
 AnyTask = Task[Any]
 
+is_set = Event.is_set
+"""Read an event of a row in whatever loop."""
+
 
 class NextDomino(Enum):
     """What the next domino waits for."""
@@ -116,11 +119,12 @@ class Row:
         """Knock over the next domino, if it is its turn and no work is under way."""
         state = self._next_domino()
         is_over = state is NextDomino.ALL_HAVE_FALLEN
-        if self.finished.is_set_already() if is_over else state is not NextDomino.READY:
+        if is_set(self.finished) if is_over else state is not NextDomino.READY:
             return inf
-        wait = self._work.wait_for_dominos(self, idle_seconds)
-        if wait > 0:
-            return wait
+        if self._work.thresholds or self._work.may_hold:
+            wait = self._work.wait_for_dominos(self, idle_seconds)
+            if wait > 0:
+                return wait
         if is_over:
             self.finished.set()
         else:
@@ -131,13 +135,13 @@ class Row:
         """Find the next domino, and return what it waits for."""
         while (domino := self.dominos.get(self._next)) is not None:
             if not domino.done():
-                return NextDomino.READY if self.started.is_set_already() else NextDomino.NOT_BEGUN
+                return NextDomino.READY if is_set(self.started) else NextDomino.NOT_BEGUN
             if self._next < self.expected and not domino.has_been_awaited:
                 return NextDomino.NOT_AWAITED
             self._next += 1
         if self._next > self.expected:
             return NextDomino.ALL_HAVE_FALLEN
-        return NextDomino.NOT_RETRIEVED if self.started.is_set_already() else NextDomino.NOT_BEGUN
+        return NextDomino.NOT_RETRIEVED if is_set(self.started) else NextDomino.NOT_BEGUN
 
     def _fallen(self) -> list[int]:
         return sorted(num for num, domino in self.dominos.items() if domino.done())
@@ -197,10 +201,6 @@ class OwnEvent(Event):
     def __init__(self, row: Row) -> None:
         super().__init__()
         self._row = row
-
-    def is_set_already(self) -> bool:
-        """Return whether it is set, in whatever loop."""
-        return super().is_set()
 
     def is_set(self) -> bool:
         __tracebackhide__ = True

@@ -4,6 +4,7 @@ from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, Protocol
 
 from machinery._test_helpers._asyncio_internals import HANDLE_SLOTS_ARE_KNOWN
@@ -96,7 +97,10 @@ class TimerQueue:
     def first(self) -> Moment:
         """Return the deadline that comes first; ``NEVER`` without timers."""
         moments = self._moments
-        while moments and not _is_waiting(self._at[moments[0]]):
+        while moments:
+            timers = self._at[moments[0]]
+            if any(map(_owner_of, timers)) if isinstance(timers, list) else timers.owner is not None:
+                break
             del self._at[heappop(moments)]
         if self._immediate and self._immediate_is_first():
             return self._immediate[0][0]
@@ -106,7 +110,8 @@ class TimerQueue:
         """Return the timers of the deadline that :meth:`first` has returned. They stay in the queue until they fire."""
         if self._immediate and self._immediate_is_first():
             return self.immediate(self.immediate_added)
-        return _listed(self._at[moment])
+        timers = self._at[moment]
+        return timers if isinstance(timers, list) else [timers]
 
     def immediate(self, end: int) -> list[Timer]:
         """Return the timers that were due when they were added, but for those with numbers from ``end`` on, in order.
@@ -147,10 +152,7 @@ def _listed(timers: Timer | list[Timer]) -> list[Timer]:
     return timers if isinstance(timers, list) else [timers]
 
 
-def _is_waiting(timers: Timer | list[Timer]) -> bool:
-    if isinstance(timers, list):
-        return any(timer.owner is not None for timer in timers)
-    return timers.owner is not None
+_owner_of = attrgetter("owner")
 
 
 def _moment_of(entry: tuple[Moment, Timer]) -> Moment:

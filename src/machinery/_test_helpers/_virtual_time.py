@@ -124,11 +124,15 @@ class VirtualTime:
         if goal > clock.tick or target < tick:
             if goal == NEVER:
                 return NEVER
-            wait = self._wait_before_move(idle_seconds, by_itself=target == NEVER)
-            if wait > 0:
-                return wait
+            if self._threshold is not None or self._work.may_hold:
+                wait = self._wait_before_move(idle_seconds, by_itself=target == NEVER)
+                if wait > 0:
+                    return wait
             if goal > clock.tick:
-                self._move_to(goal)
+                clock.move_to(goal)
+                self._rounds_here = 0
+                if _time_module.clocks_with_dates:
+                    _time_module.clock_moved()
             if target < tick:
                 heappop(self._adds)[2].set_result(None)
                 return 0
@@ -144,13 +148,7 @@ class VirtualTime:
         """Return for how many more real seconds the clock may not move, 0 or less for none."""
         if self._threshold is not None:
             return self._threshold - idle_seconds if by_itself else 0
-        return self._work.wait(self) if self._work.may_hold else 0
-
-    def _move_to(self, tick: float) -> None:
-        self.clock.move_to(tick)
-        self._rounds_here = 0
-        if _time_module.clocks_with_dates:
-            _time_module.clock_moved()
+        return self._work.wait(self)
 
     def _fire(self, timers: list[Timer]) -> None:
         """Fire those of the timers that have not been cancelled.

@@ -6,7 +6,7 @@ from contextvars import Context
 from functools import partial
 from logging import getLogger
 from math import inf
-from sys import _getframe
+from sys import _getframe, modules
 from threading import Thread, get_ident
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from machinery._test_helpers._asyncio_internals import keeps_functions_here
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import (
-    anyio_is_loaded,
+    ANYIO,
     busy_anyio_threads,
     thread_of_anyio_callback,
     waits_for_a_loop,
@@ -122,11 +122,11 @@ class WorkElsewhere:
     def may_hold(self) -> bool:
         """Whether :meth:`wait` has anything to do."""
         # Once work has held something, the move that follows has to be noted too.
-        return bool(self.under_way) or self._held_since is not None or anyio_is_loaded()
+        return bool(self.under_way) or self._held_since is not None or ANYIO in modules
 
     def wait_for_dominos(self, row: object, idle_seconds: float) -> float:
         """Return for how many more real seconds no domino may fall; 0 or less means that one falls now."""
-        threshold = next(reversed(self.thresholds.values()), None)
+        threshold = next(reversed(self.thresholds.values())) if self.thresholds else None
         if threshold is not None and threshold < inf:
             return threshold - idle_seconds
         return self.wait(row) if self.may_hold else 0
@@ -280,7 +280,7 @@ class WorkElsewhere:
             if child.get_returncode() is not None:
                 self._children.remove(child)
                 self.end(child)
-        if anyio_is_loaded():
+        if ANYIO in modules:
             threads = busy_anyio_threads(self._loop)
             for key in [key for key in self.under_way if isinstance(key, Thread) and key not in threads]:
                 self.end(key)
