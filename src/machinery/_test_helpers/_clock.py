@@ -48,6 +48,12 @@ class Clock:
         self.moment: Moment = tick * self._subticks
         self.now = (self._start + tick * self._step) / self._scale
 
+    def reach(self, moment: Moment) -> None:
+        """Stand on the first tick at which a deadline is due."""
+        self.tick = tick = -(-moment // self._subticks)
+        self.moment = tick * self._subticks
+        self.now = (self._start + tick * self._step) / self._scale
+
     def now_ns(self) -> int:
         """Return the current time in whole nanoseconds, rounded down."""
         return int((self._start + self.tick * self._step) * 1_000_000_000 // self._scale)
@@ -59,6 +65,10 @@ class Clock:
     def tick_of(self, moment: Moment) -> float:
         """Return the first tick at which a deadline is due."""
         return -(-moment // self._subticks) if type(moment) is int else moment
+
+    def due_at(self, moment: Moment) -> Moment:
+        """Return the moment of the first tick at which a deadline is due."""
+        return self.tick_of(moment) * self._subticks
 
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""

@@ -94,24 +94,27 @@ class TimerQueue:
         else:
             self._at[moment] = [others, timer]
 
-    def first(self) -> Moment:
-        """Return the deadline that comes first; ``NEVER`` without timers."""
+    def first(self) -> tuple[Moment, list[Timer]]:
+        """Return the deadline that comes first and its timers, which stay in the queue until they fire.
+
+        ``NEVER`` without timers. Some of those that are returned may have been cancelled.
+        """
         moments = self._moments
         while moments:
-            timers = self._at[moments[0]]
-            if any(map(_owner_of, timers)) if isinstance(timers, list) else timers.owner is not None:
+            at = self._at[moments[0]]
+            if isinstance(at, list):
+                if any(map(_owner_of, at)):
+                    timers = at
+                    break
+            elif at.owner is not None:
+                timers = [at]
                 break
             del self._at[heappop(moments)]
+        else:
+            timers = []
         if self._immediate and self._immediate_is_first():
-            return self._immediate[0][0]
-        return moments[0] if moments else NEVER
-
-    def due(self, moment: Moment) -> list[Timer]:
-        """Return the timers of the deadline that :meth:`first` has returned. They stay in the queue until they fire."""
-        if self._immediate and self._immediate_is_first():
-            return self.immediate(self.immediate_added)
-        timers = self._at[moment]
-        return timers if isinstance(timers, list) else [timers]
+            return self._immediate[0][0], self.immediate(self.immediate_added)
+        return moments[0] if moments else NEVER, timers
 
     def immediate(self, end: int) -> list[Timer]:
         """Return the timers that were due when they were added, but for those with numbers from ``end`` on, in order.

@@ -9,7 +9,7 @@ from logging import getLogger
 from machinery._test_helpers import _time_module
 from machinery._test_helpers._asyncio_internals import run_handle, warn_if_slow
 from machinery._test_helpers._block import OpenBlock
-from machinery._test_helpers._clock import NEVER, Clock, finite
+from machinery._test_helpers._clock import NEVER, Clock, Moment, finite
 from machinery._test_helpers._idle import Turn
 from machinery._test_helpers._loops import idle_hook
 from machinery._test_helpers._real_time import monotonic
@@ -50,7 +50,7 @@ class VirtualTime:
         self._threshold = autojump_threshold
         self._tasks = Tasks(loop)
         self._virtual_loop = VirtualLoop(self.hook, clock, self.timers, self._note_immediate)
-        self._adds: list[tuple[float, int, Future[None]]] = []
+        self._adds: list[tuple[Moment, int, Future[None]]] = []
         self._add_numbers = count()
         self._last_fired: Timer | None = None
         self._rounds_here = 0
@@ -107,7 +107,7 @@ class VirtualTime:
             raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time cannot go backwards")
         if self.is_closed:
             raise RuntimeError(f"{self!r}: its block has ended, so the clock does not move any more")
-        target = self.clock.tick_of(self.clock.later(amount)[0])
+        target = self.clock.due_at(self.clock.later(amount)[0])
         if target == NEVER:
             raise ValueError(f"amount is too large: the clock would overflow, got {amount!r}")
         reached = self.loop.create_future()
@@ -117,29 +117,28 @@ class VirtualTime:
     def on_idle(self, idle_seconds: float) -> float:
         """Fire what is due, or else move to what is due next and fire that, if nothing holds the clock."""
         clock = self.clock
-        moment = self.timers.first()
-        tick = clock.tick_of(moment)
+        moment, timers = self.timers.first()
         target = self._next_target() if self._adds else NEVER
-        goal = tick if tick <= target else target
-        if goal > clock.tick or target < tick:
+        goal = moment if moment <= target else target
+        if goal > clock.moment or target < moment:
             if goal == NEVER:
                 return NEVER
             if self._threshold is not None or self._work.may_hold:
                 wait = self._wait_before_move(idle_seconds, by_itself=target == NEVER)
                 if wait > 0:
                     return wait
-            if goal > clock.tick:
-                clock.move_to(goal)
+            if goal > clock.moment:
+                clock.reach(goal)
                 self._rounds_here = 0
                 if _time_module.clocks_with_dates:
                     _time_module.clock_moved()
-            if target < tick:
+            if target < moment:
                 heappop(self._adds)[2].set_result(None)
                 return 0
-        self._fire(self.timers.due(moment))
+        self._fire(timers)
         return 0
 
-    def _next_target(self) -> float:
+    def _next_target(self) -> Moment:
         while self._adds and self._adds[0][2].done():
             heappop(self._adds)
         return self._adds[0][0] if self._adds else NEVER
