@@ -12,12 +12,17 @@ from machinery._test_helpers._known_tools import is_watchdog
 
 @pytest.fixture
 async def quiet_loop() -> AsyncIterator[None]:
-    """Give a loop on which earlier tests have left no timer, and end the tasks that a test leaves on it."""
+    """Give a loop on which earlier tests have left no timer or task, and end the tasks that a test leaves on it."""
     loop = asyncio.get_running_loop()
     for handle in getattr(loop, "_scheduled", ()):
         if not is_watchdog(getattr(callback_of(handle)[0], "__module__", None)):
             handle.cancel()
+    await _cancel_other_tasks()
     yield
+    await _cancel_other_tasks()
+
+
+async def _cancel_other_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

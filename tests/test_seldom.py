@@ -11,6 +11,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _source, _wakeups, _work
+from machinery._test_helpers._known_tools import ANYIO
 from machinery._test_helpers._loops import idle_hook
 from machinery._test_helpers._report import VirtualTimeSnapshot, virtual_time_report
 from tests.reports.reading import report_of
@@ -120,7 +121,7 @@ async def test_work_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
     work = _work.WorkElsewhere(hook)
     thread = threading.Thread()
     work.begin(thread, _work.Piece("kind", lambda: "work", None))
-    monkeypatch.setitem(sys.modules, _work.ANYIO, sys)
+    monkeypatch.setitem(sys.modules, ANYIO, sys)
     monkeypatch.setattr(_work, "busy_anyio_threads", lambda loop: [])
 
     assert work.running() == []

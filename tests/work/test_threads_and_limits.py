@@ -10,6 +10,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _work
+from machinery._test_helpers._known_tools import ANYIO
 
 
 @pytest.mark.proves("T12")
@@ -149,7 +150,7 @@ def test_short_pieces_of_work_at_different_times_do_not_add_up(
     """The limit for one instant begins again when the clock has moved, though no work is under way by then."""
     monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 0.5)
     # With anyio loaded, every move is looked at.
-    monkeypatch.delitem(sys.modules, _work.ANYIO, raising=False)
+    monkeypatch.delitem(sys.modules, ANYIO, raising=False)
 
     async def main() -> None:
         async with thp.mocked_call_later():
