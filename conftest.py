@@ -21,6 +21,8 @@ from sybil.integration.pytest import SybilItem
 from sybil.parsers import markdown, rest
 from sybil.sybil import SybilCollection
 
+from tests.sources import parse
+
 pytest_plugins = ["pytester"]
 
 SETTINGS = Path(__file__).with_name("pyproject.toml")
@@ -43,7 +45,7 @@ def run(example: Example) -> None:
     if example.document.text[: example.start].rstrip().endswith(RUN_BY_PYTEST):
         run_by_pytest(source, Path(example.path).stem)
         return
-    tree = ast.parse(source, example.path)
+    tree = parse(source, example.path)
     names = defined_names(tree)
     functions = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     tests = [name for name in functions if name.startswith("test_")]
@@ -89,7 +91,7 @@ def defined_names(tree: ast.Module) -> set[str]:
 def names_used_after(example: Example) -> set[str]:
     """Return the names that the later blocks of the same page read."""
     later = [str(region.parsed) for _, region in example.document.regions if region.start > example.start]
-    nodes = (node for source in later for node in ast.walk(ast.parse(source)))
+    nodes = (node for source in later for node in ast.walk(parse(source)))
     return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 

@@ -19,6 +19,7 @@ import machinery
 from machinery import test_helpers as thp
 from tests.dominos import fall
 from tests.loops import Run, on_every_loop
+from tests.sources import parsed
 
 
 async def dominos() -> None:
@@ -244,7 +245,7 @@ class TestStrictness:
     def test_only_one_module_uses_private_names_of_others(self) -> None:
         """A private name that is given no meaning in our own sources is somebody else's."""
         root = Path(machinery.__file__).parent
-        trees = {path.relative_to(root).as_posix(): ast.parse(path.read_text("utf-8")) for path in root.rglob("*.py")}
+        trees = {path.relative_to(root).as_posix(): parsed(path) for path in root.rglob("*.py")}
         own = {name for tree in trees.values() for name in names_defined(tree)} | DOCUMENTED
         foreign = {path: names for path, tree in trees.items() if (names := private_names_used(tree, own))}
 

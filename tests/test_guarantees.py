@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.sources import parsed
+
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "explanation" / "guarantees.md"
 
@@ -29,7 +31,7 @@ def claimed() -> dict[str, str]:
     return {
         str(ast.literal_eval(number)): f"{file.relative_to(TESTS).as_posix()}:{mark.lineno}"
         for file in sorted(TESTS.rglob("*.py"))
-        for mark in marks(ast.parse(file.read_text(encoding="utf-8")))
+        for mark in marks(parsed(file))
         for number in mark.args
     }
 
