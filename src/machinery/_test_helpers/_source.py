@@ -112,6 +112,11 @@ def only_yields(task: "Task[Any]") -> bool:
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
 
 
+def is_wrapper(task: "Task[Any]") -> bool:
+    """Return whether a task runs only code of asyncio and ours: asyncio has made it around an awaitable."""
+    return all(_is_hidden(frame.f_code) for frame in frames_of(task))
+
+
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:
     """Name a task; asyncio's own names are followed by that of its coroutine."""
     name = task.get_name()
