@@ -147,9 +147,7 @@ if sys.version_info >= (3, 15):
 
     @pytest.mark.proves("R5", "T15")
     @pytest.mark.parametrize("helper", ["mocked_call_later", "future_dominos"])
-    async def test_a_task_group_around_a_block_can_be_cancelled(
-        helper: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    async def test_a_task_group_around_a_block_can_be_cancelled(helper: str, caplog: pytest.LogCaptureFixture) -> None:
         """Nothing is logged, since nothing has failed."""
 
         async def body() -> None:

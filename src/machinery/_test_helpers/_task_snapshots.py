@@ -81,7 +81,7 @@ def doing(task: AnyTask) -> str:
 
 
 def task_behind(task: AnyTask, tasks: Iterable[AnyTask]) -> AnyTask:
-    """Return the task whose awaitable asyncio has wrapped in another: for ``gather``, or from Python 3.14 for anything."""
+    """Return the task whose awaitable asyncio has wrapped in another, as ``gather`` does."""
     if not is_wrapper(task):
         return task
     behind = awaited_by(task)

@@ -160,9 +160,10 @@ class DeadlockDetector:
 
 
 def _log_if_it_ends(task: Task[Any], cancellation: CancelledError, before: int, message: str) -> None:
-    """Log a message once a cancellation has ended a task: watchdogs raise exceptions of their own, and its notes are lost.
+    """Log a message once a cancellation has ended a task.
 
-    Task groups and timeouts take back the cancellations that end at them, and nothing is logged for these.
+    Watchdogs raise exceptions of their own in place of it, and its notes are lost. Task groups and timeouts take back
+    the cancellations that end at them, and nothing is logged for these.
 
     :param before: how many cancellation requests the task had before.
     """
