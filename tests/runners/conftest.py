@@ -121,7 +121,7 @@ class Processes:
 
     def outcome(self, runner: str, run: str) -> Ran:
         """Return how a run ended and what it printed, as soon as that is known."""
-        code = self._processes[runner].wait(timeout=60)
+        code = self._processes[runner].wait(timeout=300)
         output = (self._folder / runner).read_text(encoding="utf-8")
         if runner in WITHOUT_PYTEST:
             return code, output
