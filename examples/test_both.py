@@ -9,7 +9,10 @@ import pytest
 from machinery import test_helpers as thp
 
 
-async def ask_two(first: Callable[[], Awaitable[str]], second: Callable[[], Awaitable[str]], *, patience: float) -> str:
+Server = Callable[[], Awaitable[str]]
+
+
+async def ask_two(first: Server, second: Server, *, patience: float) -> str:
     """Ask a server, and a second one if the first takes too long; return the first answer."""
     asked = {asyncio.ensure_future(first())}
     done, _ = await asyncio.wait(asked, timeout=patience)
