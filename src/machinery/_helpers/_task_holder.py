@@ -14,10 +14,10 @@ T = TypeVar("T")
 async def task_holder(*, ctx: protocols.CTX, name: str = "") -> AsyncGenerator[protocols.TaskHolder]:
     """Start tasks in a block, and wait for them before the block is left.
 
-    If the block raises, ``ctx`` ends or the waiting is cancelled, the tasks are cancelled and awaited, and a task that
-    is added later is cancelled at once. As with ``asyncio.TaskGroup``, a task that swallows its cancellation holds up
-    the exit. A task that fails disturbs neither the block nor the other tasks; its exception is logged to ``ctx.log``,
-    unless it is ``silent``.
+    ``async with`` gives a :class:`machinery.helpers.protocols.TaskHolder`. If the block raises, ``ctx`` ends or the
+    waiting is cancelled, the tasks are cancelled and awaited, and a task that is added later is cancelled at once. As
+    with ``asyncio.TaskGroup``, a task that swallows its cancellation holds up the exit. A task that fails disturbs
+    neither the block nor the other tasks; its exception is logged to ``ctx.log``, unless it is ``silent``.
 
     .. code-block:: python
 
@@ -41,7 +41,6 @@ async def task_holder(*, ctx: protocols.CTX, name: str = "") -> AsyncGenerator[p
 
     :param ctx: a context of the running loop, or anything else with a ``loop`` attribute.
     :param name: appears in logs and reprs.
-    :return: an async context manager that gives a :class:`machinery.helpers.protocols.TaskHolder`.
     :raises RuntimeError: if ``ctx`` belongs to another loop.
     """
     if ctx.loop is not (running := asyncio.get_running_loop()):

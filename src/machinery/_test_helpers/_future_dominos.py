@@ -157,9 +157,10 @@ def future_dominos(
 ) -> AbstractAsyncContextManager[FutureDominos]:
     """Set up a row of dominos, so that concurrent code runs in exactly the order of their numbers.
 
-    A domino falls once ``begin()`` has been called, it has been asked for with ``futs[num]``, every earlier one has
-    fallen and been awaited, and everything that the earlier one woke has run until it waits again. An exception that
-    leaves the block gets a note with the dominos that have fallen and the line at which each task waits.
+    ``async with`` gives a :class:`FutureDominos`. A domino falls once ``begin()`` has been called, it has been asked
+    for with ``futs[num]``, every earlier one has fallen and been awaited, and everything that the earlier one woke has
+    run until it waits again. An exception that leaves the block gets a note with the dominos that have fallen and the
+    line at which each task waits.
 
     .. code-block:: python
 
@@ -194,7 +195,6 @@ def future_dominos(
     :param log: gets a line at level INFO when a domino is asked for and when it falls;
         ``None`` means the logger ``machinery.test_helpers``.
     :param name: appears in logs, reprs and reports.
-    :return: an async context manager that gives a :class:`FutureDominos`.
     :raises AssertionError: on leaving without an exception, if a domino was not asked for or has not fallen.
     :raises ValueError: on entering, if ``expected`` is negative or ``loop`` is not the running loop.
     :raises TypeError: on entering, if an argument is of the wrong type.

@@ -101,9 +101,10 @@ def mocked_call_later(
 ) -> AbstractAsyncContextManager[MockedCallLater]:
     """Run a block of asyncio code in virtual time, so that waiting for hours takes no real time.
 
-    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock, in seconds. It jumps to
-    the next deadline whenever every task waits, and ``add`` moves it by hand. An exception that leaves the block gets a
-    note with the pending timers and the line at which each task waits.
+    ``async with`` gives a :class:`MockedCallLater`. Inside the block ``time.time()``, ``time.monotonic()`` and
+    ``loop.time()`` read one clock, in seconds. It jumps to the next deadline whenever every task waits, and ``add``
+    moves it by hand. An exception that leaves the block gets a note with the pending timers and the line at which each
+    task waits.
 
     .. code-block:: python
 
@@ -126,6 +127,7 @@ def mocked_call_later(
                 assert task.done()
 
     :param ctx: anything with a ``loop`` attribute, which has to be the running loop; ``None`` means the running loop.
+    :type ctx: object | None
     :param precision: the length of a tick, in seconds; delays are rounded up to whole ticks. Finer ticks cost nothing.
     :param start_time: where the clock begins: seconds (with ``datetime``, since 1970), or an aware ``datetime``.
     :param name: appears in logs, reprs and reports.
@@ -134,7 +136,6 @@ def mocked_call_later(
         ``None``: the clock waits for work elsewhere, up to 2 real seconds for each piece.
     :param datetime: whether ``datetime.now()`` and everything else that ``time-machine`` covers follow the clock; this
         needs that package, which the extra ``datetime`` installs.
-    :return: an async context manager that gives a :class:`MockedCallLater`.
     :raises ValueError: on entering, if ``ctx`` belongs to another loop, or ``precision`` or ``start_time`` is out of
         range; ``precision`` also when it is too fine for floats near ``start_time``.
     :raises ImportError: on entering, if ``datetime`` is asked for and ``time-machine`` is not installed.
