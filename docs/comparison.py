@@ -31,9 +31,8 @@ import socket, time
 with socket.create_server(("127.0.0.1", 0)) as server:
     print(server.getsockname()[1], flush=True)
     connection, _ = server.accept()
-    line = connection.recv(100)
     time.sleep({WORK})
-    connection.sendall(line)
+    connection.sendall(connection.recv(100))
 """
 
 
