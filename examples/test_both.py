@@ -8,7 +8,6 @@ import pytest
 
 from machinery import test_helpers as thp
 
-
 Server = Callable[[], Awaitable[str]]
 
 
