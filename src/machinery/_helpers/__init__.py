@@ -1,1 +1,1 @@
-"""What stands behind `machinery.helpers`, one idea per module."""
+"""The modules behind `machinery.helpers`, one idea each."""
