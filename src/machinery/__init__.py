@@ -1,1 +1,1 @@
-"""Helpers for asyncio: `machinery.test_helpers` for deterministic tests, `machinery.helpers` for contexts and tasks."""
+"""Helpers for asyncio: `machinery.test_helpers` for deterministic tests, `machinery.helpers` for what they lean on."""

@@ -1,1 +1,1 @@
-"""The modules behind `machinery.helpers`, one idea each."""
+"""What stands behind `machinery.helpers`, one idea per module."""
