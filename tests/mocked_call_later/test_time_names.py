@@ -263,7 +263,7 @@ class TestLeftAlone:
                 "pytest.x",
             ),
             *("hypothesis.x", "_hypothesis_x", "coverage.x", "execnet.x", "debugpy.x", "_pydevd_x.x", "pydevd_x.x"),
-            *("pytest.x", "ipdb.x", "xdist.x", "pytest_timeout.x"),
+            *("ipdb.x", "xdist.x", "pytest_timeout.x"),
         ],
     )
     async def test_the_names_of_a_tool_stay_real(self, make_module: MakeModule, name: str, tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ class TestNothingIsRun:
         spec = importlib.util.spec_from_file_location("lazy_app", tmp_path / "lazy_app.py")
         assert spec is not None
         assert spec.loader is not None
-        spec.loader = importlib.util.LazyLoader(spec.loader)  # type: ignore[arg-type]
+        spec.loader = importlib.util.LazyLoader(spec.loader)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, "lazy_app", module)
         spec.loader.exec_module(module)
@@ -382,7 +382,7 @@ class TestNothingIsRun:
         class Odd(ModuleType):
             __dict__ = property(lambda self: pytest.fail("asked"))
 
-        module = Odd("odd")
+        module: Any = Odd("odd")
         module.now = REAL["time"]
         sys.modules["odd"] = module
         try:
@@ -567,9 +567,7 @@ class TestThreads:
     @pytest.mark.proves("N7")
     async def test_other_threads_read_virtual_wall_time_and_real_monotonic_time(self, make_module: MakeModule) -> None:
         """A thread that waits with a name for `monotonic` waits in real time."""
-        app = make_module(
-            wall=REAL["time"], wall_ns=REAL["time_ns"], mono=REAL["monotonic"], mono_ns=REAL["monotonic_ns"]
-        )
+        app = make_module(**{name: REAL[name] for name in FOLLOWING})
         before = REAL["monotonic"]()
         seen: list[float] = []
 

@@ -25,7 +25,7 @@ _open: tuple[tuple[int, Clock], ...] = ()
 
 _of_thread: dict[int, Clock] = {}
 _borrowed: dict[int, Clock] = {}
-"""The clocks that executor threads read while they work for a block. Each thread changes its own entry only."""
+"""The clocks that executor threads read while they work for a block."""
 
 _patches = Patches(time)
 _dates = Dates()
@@ -55,7 +55,7 @@ def hide(clock: Clock) -> None:
     """Let nobody read this clock any more; with the last one, `time` is as it was."""
     with _lock:
         _set_open(tuple(each for each in _open if each[1] is not clock))
-        for thread in [thread for thread, other in _borrowed.copy().items() if other is clock]:
+        for thread in [thread for thread, other in _borrowed.items() if other is clock]:
             _borrowed.pop(thread, None)
         if not _open:
             _patches.remove(_virtual)
@@ -84,7 +84,8 @@ def _run_with_clock(clock: Clock, function: Callable[..., Any], *args: Any) -> A
     try:
         return function(*args)
     finally:
-        _borrowed.pop(thread, None)
+        with _lock:
+            _borrowed.pop(thread, None)
 
 
 def _set_open(blocks: tuple[tuple[int, Clock], ...]) -> None:
