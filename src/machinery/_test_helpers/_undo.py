@@ -16,7 +16,7 @@ class UndoStack:
         self._steps.append(partial(undo, *args))
 
     def close(self) -> None:
-        """Undo all steps, also if some of them fail; the last failure is raised, with those before it as its context."""
+        """Undo all steps, also if some fail; the last failure is raised, with those before it as its context."""
         while self._steps:
             undo = self._steps.pop()
             try:
