@@ -423,7 +423,7 @@ QUESTIONS = {
 }
 DATETIME, PATIENT = {"datetime": True}, {"autojump_threshold": 2 * WORK}
 OPTIONS = {
-    OURS: {"that, imported before": DATETIME, "`datetime`": DATETIME, "a server elsewhere": PATIENT},
+    OURS: {"`datetime`": DATETIME, "a server elsewhere": PATIENT},
     TRIO: dict.fromkeys(["a thread at work", "a process at work", "a server elsewhere"], PATIENT),
     "looptime": {"a test that waits for ever": {"idle_timeout": 1.0}},
 }

@@ -72,7 +72,7 @@ def looked_up(file: str, tree: ast.Module) -> set[str]:
     return found
 
 
-@pytest.mark.proves("B9")
+@pytest.mark.proves("N10")
 def test_functions_use_only_names_that_were_bound_at_import() -> None:
     """None looks up an attribute of such a module when it is called."""
     found = {use for file in sorted(SOURCE.rglob("*.py")) for use in looked_up(file.name, parsed(file))}
@@ -80,7 +80,7 @@ def test_functions_use_only_names_that_were_bound_at_import() -> None:
     assert found == ALLOWED
 
 
-@pytest.mark.proves("B9")
+@pytest.mark.proves("N10")
 @pytest.mark.parametrize(
     "source",
     [
@@ -97,7 +97,7 @@ def test_such_a_use_would_be_found(source: str) -> None:
     assert looked_up("app.py", parse(source)) != set()
 
 
-@pytest.mark.proves("B9")
+@pytest.mark.proves("N10")
 def test_what_runs_at_import_may_use_modules() -> None:
     """So may defaults and annotations."""
     source = "import time\nfrom os import path\nnow = time.time\ndef f(x: path.A = time.time):\n    return now()"
@@ -105,7 +105,7 @@ def test_what_runs_at_import_may_use_modules() -> None:
     assert looked_up("app.py", parse(source)) == set()
 
 
-@pytest.mark.proves("B9")
+@pytest.mark.proves("N10")
 def test_a_scan_by_freezegun_finds_nothing_to_replace() -> None:
     """It replaces attributes of modules that are functions of `time` or classes of `datetime`, in whatever module."""
     functions = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "gmtime", "localtime", "strftime"}
@@ -218,7 +218,7 @@ async def do_everything() -> None:
         waiting.cancel()
 
 
-@pytest.mark.proves("B9")
+@pytest.mark.proves("N10")
 @on_every_loop
 @pytest.mark.parametrize("name", MODULES)
 def test_no_function_of_a_module_is_called_where_a_test_could_have_replaced_it(
@@ -243,7 +243,7 @@ def fail(*args: object, **kwargs: object) -> None:
     raise ZeroDivisionError
 
 
-@pytest.mark.proves("B9", "R1")
+@pytest.mark.proves("N10", "R1")
 @on_every_loop
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING], ids=["debug", "warning"])
 @pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError], ids=["error", "cancelled"])
@@ -278,7 +278,7 @@ def test_what_leaves_the_block_is_seen_though_all_functions_of_a_module_fail(
     run(main())
 
 
-@pytest.mark.proves("B9")
+@pytest.mark.proves("N10")
 async def test_a_clock_that_a_test_feeds_with_readings_is_not_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test has exactly as many as it needs."""
     readings = mock.Mock(side_effect=[10, 10.25])

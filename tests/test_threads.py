@@ -69,7 +69,7 @@ def in_threads(count: int, target: Callable[[int], None]) -> list[BaseException]
     return errors
 
 
-@pytest.mark.proves("B6", "B7", "N7")
+@pytest.mark.proves("B6", "N8", "N7")
 @pytest.mark.usefixtures("_switching_all_the_time")
 def test_each_thread_reads_the_clock_of_its_own_block(app: Any) -> None:
     """By the loop, by `time` and by names taken out of it, in blocks that open and close all the time."""
@@ -104,7 +104,7 @@ def test_each_thread_reads_the_clock_of_its_own_block(app: Any) -> None:
     assert app.monotonic is REAL["monotonic"]
 
 
-@pytest.mark.proves("B7")
+@pytest.mark.proves("N8")
 @pytest.mark.usefixtures("_switching_all_the_time")
 def test_a_thread_without_a_block_reads_a_clock_of_those_that_are_open_or_real_time(app: Any) -> None:
     """Nothing else, and `monotonic` always in real time, while blocks of other threads open and close."""
@@ -138,7 +138,7 @@ def test_a_thread_without_a_block_reads_a_clock_of_those_that_are_open_or_real_t
     assert (errors, wrong) == ([], [])
 
 
-@pytest.mark.proves("B7", "B6")
+@pytest.mark.proves("N8", "B6")
 @pytest.mark.usefixtures("_switching_all_the_time")
 def test_executors_of_blocks_in_several_threads_read_the_clock_of_theirs() -> None:
     """Work begins and ends in threads while other blocks are left."""
@@ -181,7 +181,7 @@ def steppers() -> Iterator[tuple[Stepper, Stepper]]:
         yield first, second
 
 
-@pytest.mark.proves("B7")
+@pytest.mark.proves("N8")
 @pytest.mark.parametrize("first_to_leave", [0, 1], ids=["the older first", "the newer first"])
 def test_a_thread_without_a_block_reads_the_newest_clock(
     app: Any, steppers: tuple[Stepper, Stepper], first_to_leave: int
@@ -209,7 +209,7 @@ def test_a_thread_without_a_block_reads_the_newest_clock(
     assert app.now is REAL["time"]
 
 
-@pytest.mark.proves("B8", "T14")
+@pytest.mark.proves("N9", "T14")
 def test_dates_are_those_of_the_thread_that_asked_for_them(steppers: tuple[Stepper, Stepper]) -> None:
     """In all threads; another block has its own time all the same, and is refused dates until they are free."""
     first, second = steppers
@@ -240,7 +240,7 @@ def test_dates_are_those_of_the_thread_that_asked_for_them(steppers: tuple[Stepp
     assert datetime.now(UTC).timestamp() > A_LONG_TIME_AGO
 
 
-@pytest.mark.proves("B7", "B8", "T14")
+@pytest.mark.proves("N8", "N9", "T14")
 @pytest.mark.usefixtures("_switching_all_the_time")
 def test_threads_that_race_for_dates_get_them_or_are_refused(app: Any) -> None:
     """Whoever enters sees its own date; whoever is refused leaves nothing behind and has its time without dates."""
