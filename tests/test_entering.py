@@ -15,6 +15,7 @@ import pytest
 import machinery
 from machinery import test_helpers as thp
 from machinery._test_helpers import _idle, _time_module, _work
+from machinery._test_helpers._undo import UndoStack
 from tests.loops import Run, on_every_loop
 from tests.state import state_of
 
@@ -100,3 +101,24 @@ def test_whatever_call_fails_all_is_as_before(
             assert app.now() == time.time() == datetime.now(UTC).timestamp() == 0
 
     run(main())
+
+
+@pytest.mark.proves("T15")
+def test_all_steps_are_undone_though_some_fail() -> None:
+    """In reverse order; the last failure is raised, and those before it are its context."""
+    undone: list[int] = []
+
+    def undo(number: int) -> None:
+        undone.append(number)
+        if number in (1, 3):
+            raise ValueError(number)
+
+    steps = UndoStack()
+    for number in range(5):
+        steps.callback(undo, number)
+    with pytest.raises(ValueError, match="1") as caught:
+        steps.close()
+    steps.close()
+
+    assert undone == [4, 3, 2, 1, 0]
+    assert repr(caught.value.__context__) == "ValueError(3)"

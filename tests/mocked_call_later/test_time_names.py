@@ -306,36 +306,21 @@ class TestLeftAlone:
             assert [module.now is REAL["time"] for module in made] == [True, True, False, False]
 
 
+def refuse(*args: object) -> Any:
+    """Take the place of what must not be called."""
+    pytest.fail("called")
+
+
 class Lazy(ModuleType):
     """A module that must not be touched."""
 
-    def __getattribute__(self, name: str) -> object:
-        """Load it."""
-        raise AssertionError(f"{name} was looked up")
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Load it."""
-        raise AssertionError(f"{name} was set")
+    __getattribute__ = __setattr__ = refuse
 
 
 class Touchy:
-    """A value that can neither be compared, hashed, asked for its class nor shown."""
+    """A value that can neither be compared, hashed, asked for its attributes, nor for its truth."""
 
-    def __eq__(self, other: object) -> bool:
-        """Refuse."""
-        raise AssertionError("compared")
-
-    def __hash__(self) -> int:
-        """Refuse."""
-        raise AssertionError("hashed")
-
-    def __getattribute__(self, name: str) -> object:
-        """Refuse."""
-        raise AssertionError(f"{name} was looked up")
-
-    def __bool__(self) -> bool:
-        """Refuse."""
-        raise AssertionError("asked for its truth")
+    __eq__ = __hash__ = __getattribute__ = __bool__ = refuse
 
 
 class TestNothingIsRun:
@@ -380,7 +365,7 @@ class TestNothingIsRun:
         """A property of the subclass would run code."""
 
         class Odd(ModuleType):
-            __dict__ = property(lambda self: pytest.fail("asked"))
+            __dict__ = property(refuse)
 
         module: Any = Odd("odd")
         module.now = REAL["time"]

@@ -37,10 +37,8 @@ class Participants:
 
     def close(self) -> None:
         """Let go of tasks that are still running."""
-        for reference in self._running.values():
-            task = reference()
-            if task is not None:
-                task.remove_done_callback(self._note_ended)
+        for task in [task for reference in self._running.values() if (task := reference()) is not None]:
+            task.remove_done_callback(self._note_ended)
 
     def _note_ended(self, task: AnyTask) -> None:
         num = self._latest.pop(id(task))

@@ -9,17 +9,23 @@ from os.path import join
 from sys import getrefcount, modules, path, stdlib_module_names
 from types import ModuleType
 
-LEFT_ALONE = stdlib_module_names | {
-    # This package, and others that move clocks.
-    *("machinery", "aiofastforward", "async_solipsism", "asyncio_time_travel", "freezegun", "looptime", "time_machine"),
-    # What runs or measures tests; with it goes each package of a distribution that has a pytest plugin.
-    *("_pytest", "alt_pytest_asyncio", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "teamcity"),
-    # Debuggers.
-    *("IPython", "bpdb", "debugpy", "ipdb", "pdbpp", "pdbr", "pudb", "remote_pdb", "rpdb", "web_pdb"),
-}
-"""The top-level packages whose names keep their values; so do those that begin with one of these:"""
+TOOLS = frozenset(
+    {
+        # This package, and others that move clocks.
+        *("machinery", "aiofastforward", "async_solipsism", "asyncio_time_travel", "freezegun", "looptime"),
+        "time_machine",
+        # What runs or measures tests; with it goes each package of a distribution that has a pytest plugin.
+        *("alt_pytest_asyncio", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "teamcity"),
+        # Debuggers.
+        *("IPython", "bpdb", "debugpy", "ipdb", "pdbpp", "pdbr", "pudb", "remote_pdb", "rpdb", "web_pdb"),
+    }
+)
+"""The top-level packages whose names keep their values, beside the standard library, and how others begin.
 
-LEFT_ALONE_PREFIXES = ("_hypothesis", "_jb_", "_pydev", "pydev")
+They may have an underscore in front.
+"""
+
+TOOLS_BEGIN = ("hypothesis_", "jb_", "pydev")
 
 Namespace = dict[str, object]
 
@@ -90,7 +96,7 @@ class TimeNames:
         self._module_count, self._real_references = len(modules), _references(self._real)
         self._known = []
         for root, key, module, namespace in _modules():
-            if root in LEFT_ALONE:
+            if root in stdlib_module_names:
                 continue
             names = _names_of(namespace, self._virtual_by_id)
             # The value of these may be that of a test which puts the function back.
@@ -127,7 +133,10 @@ def _is_left_alone(root: str, namespace: Namespace) -> bool:
     # A module of the standard library may be there by another name too, as with `six`.
     name = namespace.get("__name__")
     roots = {root, name.partition(".")[0]} if type(name) is str else {root}
-    if not roots.isdisjoint(LEFT_ALONE) or any(each.startswith(LEFT_ALONE_PREFIXES) for each in roots):
+    tools = {each.lstrip("_") for each in roots}
+    if not (roots.isdisjoint(stdlib_module_names) and tools.isdisjoint(TOOLS)):
+        return True
+    if any(each.startswith(TOOLS_BEGIN) for each in tools):
         return True
     return type(namespace.get("__file__")) is str and not roots.isdisjoint(_packages_with_plugins(tuple(path)))
 
