@@ -8,6 +8,7 @@ from os import listdir
 from os.path import join
 from sys import getrefcount, modules, path, stdlib_module_names
 from types import ModuleType
+from typing import Any
 
 TOOLS = frozenset(
     {
@@ -30,7 +31,7 @@ TOOLS_BEGIN = ("hypothesis_", "jb_", "pydev")
 Namespace = dict[str, object]
 
 # What a subclass shows as `__dict__` may be something else, or run code, as in modules that are loaded lazily.
-_namespace_of: Callable[[ModuleType], Namespace] = vars(ModuleType)["__dict__"].__get__
+_namespace_of: Callable[[Any], Namespace] = vars(ModuleType)["__dict__"].__get__
 
 
 class TimeNames:
@@ -41,12 +42,12 @@ class TimeNames:
     """
 
     def __init__(self, usual_names: Iterable[str], real: list[object], virtual: list[object]) -> None:
-        self._usual_names = frozenset(usual_names)
+        self._usual_names = tuple(usual_names)
         self._real = real
         self._virtual = virtual
         self._real_by_id = dict(zip(map(id, virtual), real, strict=True))
         self._virtual_by_id = dict(zip(map(id, [*real, *virtual]), [*virtual, *virtual], strict=True))
-        self._known: list[tuple[str, ModuleType, Namespace, list[str]]] = []
+        self._known: list[tuple[str, object, Namespace, list[str]]] = []
         self._replaced: list[tuple[Namespace, str]] = []
         self._module_count = 0
         self._real_references = _references(real)
@@ -93,29 +94,27 @@ class TimeNames:
         )
 
     def _look_for_names(self) -> None:
-        self._module_count, self._real_references = len(modules), _references(self._real)
-        self._known = []
+        module_count, real_references = len(modules), _references(self._real)
+        known: list[tuple[str, object, Namespace, list[str]]] = []
         for root, key, module, namespace in _modules():
             if root in stdlib_module_names:
                 continue
             names = _names_of(namespace, self._virtual_by_id)
             # The value of these may be that of a test which puts the function back.
-            names += [
-                name
-                for name in self._usual_names & namespace.keys()
-                if name not in names and not issubclass(type(namespace.get(name)), ModuleType)
-            ]
+            names += [name for name in self._usual_names if name not in names and _is_no_module(namespace, name)]
             if names and not _is_left_alone(root, namespace):
-                self._known.append((key, module, namespace, names))
+                known.append((key, module, namespace, names))
+        self._known, self._module_count, self._real_references = known, module_count, real_references
 
 
 def _references(functions: list[object]) -> list[int]:
     return list(map(getrefcount, functions))
 
 
-def _modules() -> Iterator[tuple[str, str, ModuleType, Namespace]]:
+def _modules() -> Iterator[tuple[str, str, object, Namespace]]:
     """Yield each module with its top-level package and its name; other threads may import meanwhile."""
-    for key, module in modules.copy().items():
+    loaded: dict[str, object] = dict(modules)
+    for key, module in loaded.items():
         # Not isinstance, which asks an object that is no module for its class: that may run code.
         if issubclass(type(module), ModuleType):
             yield key.partition(".")[0], key, module, _namespace_of(module)
@@ -127,6 +126,12 @@ def _names_of(namespace: Namespace, ids: dict[int, object]) -> list[str]:
     if ids.keys().isdisjoint(map(id, namespace.values())):
         return []
     return [name for name, value in namespace.items() if id(value) in ids]
+
+
+def _is_no_module(namespace: Namespace, name: str) -> bool:
+    """Return whether a name is there, and is not that of a module, as after ``import time``."""
+    value = namespace.get(name, ModuleType)
+    return value is not ModuleType and not issubclass(type(value), ModuleType)
 
 
 def _is_left_alone(root: str, namespace: Namespace) -> bool:
