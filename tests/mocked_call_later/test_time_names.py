@@ -395,25 +395,27 @@ class TestNothingIsRun:
 
     @pytest.mark.proves("N5")
     def test_threads_may_import_meanwhile(self) -> None:
-        """While blocks open and close, other modules come, get names and go."""
+        """While all modules are looked at, others come, get names and go."""
         done = threading.Event()
-        wrong: list[object] = []
+        wrong: list[BaseException] = []
 
         def come_and_go(number: int) -> None:
-            for each in itertools.cycle(range(20)):
+            module: Any = ModuleType("staying")
+            sys.modules[f"staying_{number}"] = module
+            for each in itertools.cycle(range(200)):
                 if done.is_set():
                     break
-                name = f"passing_{number}_{each}"
-                module = ModuleType(name)
-                sys.modules[name] = module
-                for other in range(20):
-                    setattr(module, f"now{other}", REAL["monotonic"])
-                del sys.modules[name]
+                setattr(module, f"now{each}", REAL["monotonic"])
+                vars(module).pop(f"now{(each + 100) % 200}", None)
+                sys.modules[f"passing_{number}_{each}"] = module
+                sys.modules.pop(f"passing_{number}_{(each + 100) % 200}", None)
+            for name in [name for name in sys.modules.copy() if name.startswith(("staying_", "passing_"))]:
+                sys.modules.pop(name, None)
 
         async def main() -> None:
-            for _ in range(100):
+            for _ in range(20):
                 async with thp.mocked_call_later():
-                    await asyncio.sleep(1)
+                    _time_module._names._look_for_names()
 
         threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(2)]
         interval = sys.getswitchinterval()
@@ -465,13 +467,26 @@ class TestNoticing:
             assert app.now is REAL["time"]
 
     @pytest.mark.proves("N6")
-    async def test_a_module_that_is_imported_anew_is_noticed(self, make_module: MakeModule) -> None:
-        """There are as many modules, and as many references, as before."""
-        make_module(now=REAL["time"])
+    async def test_a_new_module_is_noticed_though_there_are_no_more_references(self, make_module: MakeModule) -> None:
+        """An object that had one has gone."""
+        kept = [REAL["time"]]
         async with thp.mocked_call_later():
             pass
+        kept.clear()
+        app = make_module(now=REAL["time"])
+
+        async with thp.mocked_call_later():
+            assert app.now() == 0
+
+    @pytest.mark.proves("N6")
+    async def test_a_module_that_is_imported_anew_is_noticed(self, make_module: MakeModule) -> None:
+        """There are as many modules, and as many references, as before: an object that had one has gone."""
+        make_module(now=REAL["time"])
+        kept = [REAL["time"]]
+        async with thp.mocked_call_later():
+            pass
+        kept.clear()
         del sys.modules["app"]
-        gc.collect()
         app = make_module(now=REAL["time"])
 
         async with thp.mocked_call_later():
