@@ -2,6 +2,7 @@
 
 from asyncio import CancelledError, Task, current_task
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from logging import getLogger
 from math import inf
 from typing import Any
@@ -137,7 +138,7 @@ class TaskWatch:
             error.add_note(text)
         except Exception:
             # Its class has other ideas of `add_note` or `__notes__`.
-            logger.warning("%s is leaving the block\n%s", type(error).__name__, text)
+            _log_on_leaving("%s is leaving the block\n%s", type(error).__name__, text)
             return
         if isinstance(error, CancelledError) and self.task is not None:
             _log_if_it_ends(self.task, error, self._cancelling_before, f"cancelled from outside the block\n{text}")
@@ -184,7 +185,7 @@ def _log_if_it_ends(task: Task[Any], cancellation: CancelledError, before: int, 
 
     def log(ended: Task[Any]) -> None:
         if ended.cancelled() or ended.cancelling() > before or _comes_of_cancellation(failure_of(ended)):
-            logger.warning("%s", message)
+            _log_on_leaving("%s", message)
 
     def forget(_: object) -> None:
         if task.cancelling() <= before:
@@ -193,6 +194,12 @@ def _log_if_it_ends(task: Task[Any], cancellation: CancelledError, before: int, 
     task.add_done_callback(log)
     # Kept by the callback: a task that goes on after many timeouts does not keep the text of each.
     log.__dict__["cancellation"] = ref(cancellation, forget)
+
+
+def _log_on_leaving(message: str, *args: object) -> None:
+    # A test may have mocked what a log record is made of, such as time.time; its own failure is what has to be seen.
+    with suppress(Exception):
+        logger.warning(message, *args)
 
 
 def _comes_of_cancellation(error: BaseException | None) -> bool:

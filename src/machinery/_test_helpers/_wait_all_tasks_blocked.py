@@ -40,8 +40,8 @@ async def wait_all_tasks_blocked() -> None:
     """
     hook = idle_hook(running_loop())
     waiter = _Waiter(hook.loop)
-    hook.add(waiter)
     try:
+        hook.add(waiter)
         await waiter.reached
     finally:
         hook.remove(waiter)
