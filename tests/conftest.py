@@ -61,8 +61,6 @@ NOT_ON_UVLOOP = {
     "test_a_handler_of_the_interrupt_counts_when_it_is_the_loops": "cannot tell which handlers of signals it has",
     "test_a_program_does_in_virtual_time_what_it_does_in_real_time": "its real timers have another order",
     "test_a_zero_delay_is_served_where_asyncio_would_serve_it": "serves timers before callbacks",
-    "test_a_timeout_in_the_block_shows_what_waited_when_it_struck": "its reports end with another line",
-    "test_after_many_timeouts_what_waited_is_still_kept_now_and_then": "its reports end with another line",
     "test_an_interrupt_in_a_callback_that_is_due_at_once_loses_no_other": "other callbacks run before it stops",
     "test_an_interrupt_in_a_callback_stops_the_loop_as_it_does_without_us": "an interrupt in a callback ends pytest",
     "test_closing_the_loop_puts_everything_back": "has no selector",

@@ -82,7 +82,7 @@ class TestNothingCanHappenAnyMore:
 
         assert isinstance(caught.value, AssertionError)
         assert str(caught.value) == HOPELESS
-        assert report_of(caught.value)[-1] == "  the task of this block waits at HERE: await asyncio.Event().wait()"
+        assert report_of(caught.value)[1] == "  the task of this block waits at HERE: await asyncio.Event().wait()"
 
     @pytest.mark.proves("R6")
     async def test_its_name_is_that_of_the_public_module(self) -> None:
@@ -98,7 +98,7 @@ class TestNothingCanHappenAnyMore:
                 tasks.create_task(wait_for_ever(), name="one")
                 tasks.create_task(wait_for_ever(), name="two")
 
-        assert report_of(caught.value)[-3:] == [
+        assert report_of(caught.value)[1:4] == [
             "  the task of this block waits at HERE: async with block(), asyncio.TaskGroup() as tasks:",
             "  task 'one' waits at HERE: await asyncio.Event().wait()",
             "  task 'two' waits at HERE: await asyncio.Event().wait()",
@@ -152,9 +152,9 @@ class TestNothingCanHappenAnyMore:
                 await futs[1]
 
         assert report_of(caught.value) == [
-            "dominos: fallen none of 1",
+            "dominos (expected=1): none has fallen",
             f"  {FIRST}begin() has not been called",
-            "  domino 1 <- the task of this block at HERE: await futs[1]",
+            "  domino 1 is awaited by the task of this block at HERE: await futs[1]",
         ]
 
     @pytest.mark.proves("R6")
@@ -173,7 +173,7 @@ class TestNothingCanHappenAnyMore:
         report = report_of(caught.value)
         assert left == [caught.value]
         assert [line for line in report if not line.startswith("  ")] == [
-            "dominos 'inner': fallen none of 0",
+            "dominos 'inner' (expected=0): all have fallen",
             "virtual time 'outer' is at 0.0, 0 s after its start (... real time; precision 0.1 s)",
         ]
         assert report.count("  task 'child' waits at HERE: await asyncio.Event().wait()") == 2
@@ -218,7 +218,7 @@ class TestABodyThatKeepsTheCancellation:
                     raise Boom from None
 
         assert report_of(caught.value)[0] == HOPELESS
-        assert report_of(caught.value)[-1] == "  the task of this block waits at HERE: await asyncio.Event().wait()"
+        assert report_of(caught.value)[2] == "  the task of this block waits at HERE: await asyncio.Event().wait()"
 
     @pytest.mark.proves("R9")
     @either
@@ -299,7 +299,7 @@ class TestABlockWhoseTaskHasEnded:
 
         [message] = logged(caplog)
         assert plain(message)[0] == HOPELESS
-        assert plain(message)[-1].endswith(" waits at HERE: await event.wait()")
+        assert any(line.endswith(" waits at HERE: await event.wait()") for line in plain(message))
 
     @pytest.mark.proves("R6")
     async def test_a_block_around_it_is_given_up_in_its_place(self) -> None:
@@ -343,8 +343,9 @@ class TestTimeThatStandsStill:
             await body()
 
         assert plain(str(caught.value)) == [
-            f"time stands still at 5.0: {few_rounds:,} times in a row a timer has been set for this very instant,"
-            " the latest for the task of this block waits at HERE: await future"
+            "time stands still at 5.0",
+            f"  timers due at once have followed each other {few_rounds:,} times",
+            "  the latest: the task of this block waits at HERE: await future",
         ]
 
     @pytest.mark.proves("R7")
@@ -369,8 +370,9 @@ class TestTimeThatStandsStill:
         calls[-1].cancel()
 
         assert plain(str(caught.value)) == [
-            f"time stands still at 8.0: {few_rounds:,} times in a row a timer has been set for this very instant,"
-            " the latest for again, set at HERE: calls.append(loop.call_later(delay, again))"
+            "time stands still at 8.0",
+            f"  timers due at once have followed each other {few_rounds:,} times",
+            "  the latest: again, set at HERE: calls.append(loop.call_later(delay, again))",
         ]
         assert report_of(caught.value)[0].startswith("virtual time is at 8.0, 1 s after its start ")
         assert few_rounds <= len(calls) <= few_rounds + 10

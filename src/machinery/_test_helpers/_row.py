@@ -28,11 +28,11 @@ is_set = Event.is_set
 class NextDomino(Enum):
     """What the next domino waits for."""
 
-    ALL_HAVE_FALLEN = "all dominos have fallen"
+    ALL_HAVE_FALLEN = ""
     NOT_BEGUN = "begin() has not been called"
     NOT_RETRIEVED = "domino {0} has not been asked for: nothing has used futs[{0}] yet"
     NOT_AWAITED = "domino {0} has fallen, but nothing has awaited it"
-    READY = "domino {0} falls when the loop is idle next and no work is under way"
+    READY = "domino {0} is next: it falls once the event loop is idle and no work is under way"
 
 
 class Row:
@@ -52,10 +52,10 @@ class Row:
         self.is_closed = False
         self.knocked_over: Future[None] = loop.create_future()
         self.knocked_over.set_result(None)
-        self.participants = Participants()
+        self._tasks = Tasks(loop)
+        self.participants = Participants(self._tasks.name)
         self._name = name
         self._next = 1
-        self._tasks = Tasks(loop)
         self._check_failure: BaseException | None = None
         self._block: OpenBlock
         self._work: WorkElsewhere
@@ -188,7 +188,7 @@ class Row:
                 elif task is not None:
                     behind = task_behind(task, unfinished)
                     listed += task, behind
-                    lines.append((num, f"{whose(behind, own)} at {waits_at(behind)}"))
+                    lines.append((num, f"{whose(behind, own)}\nat {waits_at(behind)}"))
         return lines, listed
 
     def __repr__(self) -> str:
