@@ -106,7 +106,7 @@ class TestWhatLeavesTheBlock:
         assert caught.value is error
         assert [plain(message)[:2] for message in logged(caplog)] == [
             [
-                "NotelessError is leaving the block",
+                "NotelessError takes no notes, so the report of the block is here",
                 "virtual time 'shop' is at 0.0, 0 s after its start (... real time; precision 0.1 s)",
             ]
         ]

@@ -104,7 +104,7 @@ class Row:
         """Return a domino that is asked for for the first time."""
         __tracebackhide__ = True
         if not 1 <= num <= self.expected:
-            raise IndexError(f"there is no domino {num}: the valid numbers are {self.valid_numbers()}")
+            raise IndexError(f"there is no domino {num}: {self.valid_numbers()}")
         domino = self.dominos[num] = FallingDomino(self, num)
         self.log.info("domino %s%s was retrieved", num, self.of_name)
         if self.is_closed:
@@ -112,8 +112,8 @@ class Row:
         return domino
 
     def valid_numbers(self) -> str:
-        """Return the range of numbers, for messages."""
-        return f"from 1 to {self.expected}" if self.expected else "none, since expected is 0"
+        """Say which numbers there are, for messages."""
+        return f"the numbers go from 1 to {self.expected}" if self.expected else "expected=0 means that there are none"
 
     def on_idle(self, idle_seconds: float) -> float:
         """Knock over the next domino, if it is its turn and no work is under way."""

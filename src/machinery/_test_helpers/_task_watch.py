@@ -79,7 +79,7 @@ class TaskWatch:
                 logger.warning("%s\n%s", reason, self._snapshot)
             return False
         if self._own_cancels == 1:
-            logger.warning("%s; the task of the block was cancelled and did not end\n%s", reason, self._text(None))
+            logger.warning("%s; the task of this block was cancelled, but has not ended\n%s", reason, self._text(None))
         self._own_cancels += 1
         self.cancelling_seen += 1
         self.task.cancel()
@@ -120,7 +120,7 @@ class TaskWatch:
             error.add_note(text)
         except Exception:
             # Its class has other ideas of `add_note` or `__notes__`.
-            logger.warning("%s is leaving the block\n%s", type(error).__name__, text)
+            logger.warning("%s takes no notes, so the report of the block is here\n%s", type(error).__name__, text)
             return
         if isinstance(error, CancelledError):
             # Watchdogs raise an exception of their own in place of this one, and its notes are lost.

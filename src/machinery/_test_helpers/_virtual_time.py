@@ -106,7 +106,7 @@ class VirtualTime:
         if finite("amount", amount) < 0:
             raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time cannot go backwards")
         if self.is_closed:
-            raise RuntimeError(f"{self!r}: its block has ended, so the clock does not move any more")
+            raise RuntimeError(f"{self!r} has ended, so its clock cannot move: call add inside the block")
         target = self.clock.due_at(self.clock.later(amount)[0])
         if target == NEVER:
             raise ValueError(f"amount is too large: the clock would overflow, got {amount!r}")
