@@ -1,6 +1,7 @@
 """Exact arithmetic of virtual time: whole ticks and decimals. Knows nothing of event loops."""
 
 from math import inf, isfinite, log2, ulp
+from typing import Any
 
 NEVER = inf
 
@@ -73,22 +74,24 @@ class Clock:
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
+        if type(delay) is not float and type(delay) is not int:
+            delay = _as_float(delay)
         ticks = self._ticks_cache.get(delay)
-        # Equal keys need not be of the same type: a Decimal is refused, whether or not its float is cached.
-        if ticks is None or (type(delay) is not float and type(delay) is not int):
-            subticks, is_whole = self._count(delay)
-            if not is_whole:
-                return self.moment + subticks, self.now + delay
-            ticks = int(subticks) // self._subticks
-        tick = self.tick + ticks
         try:
+            if ticks is None:
+                subticks, is_whole = self._count(delay)
+                if not is_whole:
+                    return self.moment + subticks, self.now + delay
+                ticks = int(subticks) // self._subticks
+            tick = self.tick + ticks
             return tick * self._subticks, (self._start + tick * self._step) / self._scale
         except OverflowError:
-            return NEVER, NEVER
+            return (NEVER, NEVER) if delay > 0 else (-NEVER, -NEVER)
 
     def at(self, when: float) -> tuple[Moment, float]:
         """Return the moment of a time in seconds, and that time."""
         __tracebackhide__ = True
+        when = _as_float(when)
         return self.moment + self._count(when - self.now)[0], when
 
     def deadline(self, moment: Moment, when: float) -> float:
@@ -127,7 +130,7 @@ class Clock:
             return max(round(ticks * self._subticks), 1), False
         # A sum with noise of its own hardly ever comes again.
         is_exact = delay < _EXACT_FLOAT and whole * self._step / self._scale == delay
-        if is_exact and len(self._ticks_cache) < _MOST_CACHED and type(delay) in (float, int):
+        if is_exact and len(self._ticks_cache) < _MOST_CACHED:
             self._ticks_cache[delay] = whole
         return whole * self._subticks, True
 
@@ -150,6 +153,14 @@ def not_negative(name: str, value: object) -> float:
     return number
 
 
+def _as_float(time: float) -> float:
+    """Return a time or delay as a float: some other numbers, such as numpy's, do not compute with full precision.
+
+    :raises TypeError: if it is no real number; a ``Decimal`` is none.
+    """
+    return time if type(time) is float else _seconds("time", time, bool_too=True)
+
+
 def shortest_decimal(time: float) -> float:
     """Return a time without the float noise of one addition: 0.15 for 0.1 + 0.05."""
     for digits in (15, 16):
@@ -166,15 +177,16 @@ def _decimal(number: float) -> tuple[int, int]:
     return int(whole + fraction), int(exponent or 0) - len(fraction)
 
 
-def _seconds(name: str, value: object) -> float:
+def _seconds(name: str, value: Any, *, bool_too: bool = False) -> float:
     __tracebackhide__ = True
     if type(value) is not float and type(value) is not int:
         # Imported only here: it takes a tenth of this package's import time, and is hardly ever needed.
         from numbers import Real
 
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if (isinstance(value, bool) and not bool_too) or not isinstance(value, Real):
             raise TypeError(f"{name} must be a number of seconds, got {value!r}")
     try:
         return float(value)
     except OverflowError:
-        return inf
+        # An integer that is too large for a float.
+        return inf if value > 0 else -inf
