@@ -1,6 +1,6 @@
 """Exact arithmetic of virtual time: whole ticks and decimals. Knows nothing of event loops."""
 
-from math import inf, isfinite, log2, ulp
+from math import inf, isfinite, log10, ulp
 from typing import Any
 
 NEVER = inf
@@ -9,6 +9,8 @@ Moment = int | float
 """A deadline in subticks since the start of its clock, or plus or minus infinity. Only the clock looks inside."""
 
 _MOST_CACHED = 1000
+_LEAST_NOISE = 1e-10
+"""Nearer than this to a tick, in ticks, is on the tick."""
 _EXACT_FLOAT = 2.0**53
 """Up to here every whole number is a float of its own."""
 
@@ -38,8 +40,7 @@ class Clock:
         self._scale: int = 10**-exponent
         self._start: int = start_digits * 10 ** (start_exponent - exponent)
         self._step: int = step_digits * 10 ** (step_exponent - exponent)
-        # Finer than this, floats near start_time are noise: deadlines that differ only by that have to be equal.
-        self._subticks: int = 2 ** min(30, max(0, int(46 - log2(1 + abs(start) / self.precision))))
+        self._subticks = _subticks(1 + abs(start) / self.precision)
         self._ticks_cache: dict[float, int] = {}
         self.move_to(0)
 
@@ -92,7 +93,17 @@ class Clock:
         """Return the moment of a time in seconds, and that time."""
         __tracebackhide__ = True
         when = _as_float(when)
-        return self.moment + self._count(when - self.now)[0], when
+        ticks = (when - self.now) / self.precision
+        if not isfinite(ticks):
+            if ticks != ticks:
+                raise ValueError("a delay or time must be a number of seconds, got nan")
+            return ticks, when
+        whole = round(ticks)
+        # Then the exact computation gives the same.
+        if whole > 0 and abs(ticks - whole) <= _LEAST_NOISE:
+            return (int(self.tick) + whole) * self._subticks, when
+        moment = self._moment_of(when)
+        return (max(moment, self.moment + 1) if when > self.now else min(moment, self.moment)), when
 
     def deadline(self, moment: Moment, when: float) -> float:
         """Return the time of a moment without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
@@ -105,6 +116,25 @@ class Clock:
         """Return how many seconds from now a moment is, without float noise."""
         ticks, rest = divmod(moment - self.moment, self._subticks)
         return round(when - self.now, 6) if rest else ticks * self._step / self._scale
+
+    def _moment_of(self, when: float) -> Moment:
+        """Return the moment of a time in seconds, which does not depend on the time now.
+
+        Equal times have to be equal moments whenever they are asked for, and so nothing is rounded on the way.
+        """
+        numerator, denominator = when.as_integer_ratio()
+        ticks, unit = numerator * self._scale - self._start * denominator, denominator * self._step
+        whole = _rounded(ticks, unit)
+        # As for delays, but what is added up to a time is seldom more than some intervals of equal length.
+        noise = (
+            _LEAST_NOISE
+            + min(1e-12 * abs(whole), 1e-5)
+            + 4e-16 * (abs(when) + abs(self._start / self._scale)) / self.precision
+        )
+        if abs(ticks - whole * unit) / unit <= noise:
+            return whole * self._subticks
+        # Never on the earlier tick, however coarse the parts of a tick are.
+        return max(_rounded(ticks * self._subticks, unit), ticks // unit * self._subticks + 1)
 
     def _count(self, delay: float) -> tuple[Moment, bool]:
         """Return how many subticks a delay is, and whether it is a whole number of ticks but for float noise.
@@ -125,9 +155,9 @@ class Clock:
         # By rounding alone, a float can be this far from a whole number of ticks.
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
         # The second covers what the time now or one very long delay loses as a float.
-        noise = min(1e-10 + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
+        noise = min(_LEAST_NOISE + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
         if not whole or abs(ticks - whole) > noise:
-            return max(round(ticks * self._subticks), 1), False
+            return max(round(ticks * self._subticks), int(ticks) * self._subticks + 1), False
         # A sum with noise of its own hardly ever comes again.
         is_exact = delay < _EXACT_FLOAT and whole * self._step / self._scale == delay
         if is_exact and len(self._ticks_cache) < _MOST_CACHED:
@@ -151,6 +181,21 @@ def not_negative(name: str, value: object) -> float:
     if not number >= 0:
         raise ValueError(f"{name} must be 0 seconds or more, got {value!r}")
     return number
+
+
+def _subticks(ticks: float) -> int:
+    """Return into how many parts a tick is divided, on a clock that starts so many ticks from zero.
+
+    Deadlines that differ only by the noise of floats of this size have to be equal, so they must not lie where rounding
+    to a part is a matter of noise. With these numbers, short decimals do not.
+    """
+    finest = 2**46 / ticks
+    power = 10 ** min(8, int(log10(finest))) if finest >= 1 else 1
+    return next((parts for parts in (8 * power, 4 * power, 8 * power // 10) if 1 < parts <= finest), 1)
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
 
 
 def _as_float(time: float) -> float:
