@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _virtual_time, _wakeups
+from machinery._test_helpers import _wakeups
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
 HOPELESS = "deadlock: every task is waiting and nothing is left to wake one"
@@ -314,114 +314,6 @@ class TestABlockWhoseTaskHasEnded:
                 await asyncio.create_task(fixture())
                 await wait_for_ever()
         await stack.aclose()
-
-
-class TestTimeThatStandsStill:
-    """Timers of one instant that follow each other without end."""
-
-    @pytest.fixture
-    def few_rounds(self, monkeypatch: pytest.MonkeyPatch) -> int:
-        """Lower the limits, and give the number of rounds."""
-        monkeypatch.setattr(_virtual_time, "STANDSTILL_ROUNDS", 1000)
-        monkeypatch.setattr(_virtual_time, "STANDSTILL_SECONDS", 0)
-        return 1000
-
-    @pytest.mark.proves("R7")
-    async def test_a_task_that_sets_timers_for_now_is_named(self, few_rounds: int) -> None:
-        """A loop that waits until the clock is past a time that it never passes."""
-
-        async def body() -> None:
-            async with thp.mocked_call_later():
-                loop = asyncio.get_running_loop()
-                await asyncio.sleep(5)
-                while loop.time() <= 5:
-                    future = loop.create_future()
-                    loop.call_at(5, future.set_result, None)
-                    await future
-
-        with pytest.raises(thp.Stuck) as caught:
-            await body()
-
-        assert plain(str(caught.value)) == [
-            "time stands still at 5.0",
-            f"  timers due at once have followed each other {few_rounds:,} times",
-            "  the latest: the task of this block waits at HERE: await future",
-        ]
-
-    @pytest.mark.proves("R7")
-    @pytest.mark.parametrize("delay", [0, -1], ids=["zero", "negative"])
-    async def test_a_callback_that_sets_itself_again_for_now_is_named(self, few_rounds: int, delay: float) -> None:
-        """The message names the callback and the line where it was set."""
-        calls = []
-
-        async def body() -> None:
-            async with thp.mocked_call_later(start_time=7):
-                loop = asyncio.get_running_loop()
-
-                def again() -> None:
-                    calls.append(loop.call_later(delay, again))
-
-                await asyncio.sleep(1)
-                again()
-                await wait_for_ever()
-
-        with pytest.raises(thp.Stuck) as caught:
-            await body()
-        calls[-1].cancel()
-
-        assert plain(str(caught.value)) == [
-            "time stands still at 8.0",
-            f"  timers due at once have followed each other {few_rounds:,} times",
-            "  the latest: again, set at HERE: calls.append(loop.call_later(delay, again))",
-        ]
-        assert report_of(caught.value)[0].startswith("virtual time is at 8.0, 1 s after its start ")
-        assert few_rounds <= len(calls) <= few_rounds + 10
-
-    @pytest.mark.proves("R7")
-    async def test_a_series_that_ends_by_itself_is_not_disturbed(self) -> None:
-        """Time goes on after them."""
-        calls = []
-        async with thp.mocked_call_later() as m:
-            loop = asyncio.get_running_loop()
-
-            def again() -> None:
-                calls.append(loop.time())
-                if len(calls) < 20_000:
-                    loop.call_later(0, again)
-
-            again()
-            await asyncio.sleep(1)
-
-            assert (len(calls), loop.time(), m.pending) == (20_000, 1, [])
-
-    @pytest.mark.proves("R7")
-    async def test_a_thousand_callbacks_for_one_moment_are_no_standstill(self) -> None:
-        """None of them sets another one."""
-        called: list[float] = []
-        async with thp.mocked_call_later():
-            loop = asyncio.get_running_loop()
-            for number in range(5000):
-                loop.call_later(0, called.append, number)
-            await asyncio.sleep(1)
-
-        assert called == list(range(5000))
-
-    @pytest.mark.proves("R7")
-    async def test_a_callback_that_lets_time_pass_now_and_then_is_no_standstill(self) -> None:
-        """However often it is called."""
-        called: list[float] = []
-        async with thp.mocked_call_later():
-            loop = asyncio.get_running_loop()
-
-            def again() -> None:
-                called.append(loop.time())
-                if len(called) < 5000:
-                    loop.call_later(0 if len(called) % 500 else 1, again)
-
-            again()
-            await asyncio.sleep(20)
-
-        assert len(called) == 5000
 
 
 @contextlib.contextmanager

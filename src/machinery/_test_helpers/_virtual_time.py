@@ -186,7 +186,8 @@ class VirtualTime:
 
     def _check_standstill(self, timer: Timer) -> None:
         """End the block if timers of one instant follow each other without end and nothing else happens."""
-        if self._rounds_here == _CHECK_EVERY or self.hook.events_seen != self._rounds_here_events:
+        something_happened = self.hook.events_seen != self._rounds_here_events or self.hook.has_events()
+        if self._rounds_here == _CHECK_EVERY or something_happened:
             self._rounds_here, self._rounds_here_events = _CHECK_EVERY, self.hook.events_seen
             self._rounds_here_since = monotonic()
         has_lasted = monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
