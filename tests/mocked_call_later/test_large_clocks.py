@@ -110,6 +110,8 @@ def test_a_time_that_floats_can_tell_from_a_tick_is_served_on_the_next_one(
 @pytest.mark.proves("T5")
 @given(start_times, precisions, st.tuples(few_ticks, few_ticks), parts_of_ticks)
 @example(FIRST_SECOND + 0.5, 0.1, (0, 5), 500)
+@example(1_777_636_800.1234, 0.001, (0, 7), 25)
+@example(1_777_636_800.1234, 0.001, (8, 1), 75)
 def test_equal_deadlines_between_ticks_are_equal_however_and_whenever_they_are_set(
     start_time: float, precision: float, ticks: tuple[int, int], part: int
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _virtual_time
+from tests.loops import Run, on_every_loop
 from tests.reports.reading import plain, report_of, wait_for_ever
 
 pytestmark = pytest.mark.usefixtures("quiet_loop", "no_debug_mode")
@@ -166,7 +167,7 @@ class TestTimeThatStandsStill:
             async with thp.mocked_call_later():
                 while len(calls) < 10 * few_rounds:
                     calls.append(1)
-                    if len(calls) % (few_rounds // 4) == 0:
+                    if len(calls) % (few_rounds // 4) == 99:
                         theirs.send(b"x")
                     future = loop.create_future()
                     loop.call_later(0, future.set_result, None)
@@ -174,6 +175,31 @@ class TestTimeThatStandsStill:
             loop.remove_reader(ours)
 
         assert len(calls) == 10 * few_rounds
+
+    @pytest.mark.proves("R7", "B3")
+    @on_every_loop
+    def test_while_something_waits_in_a_socket_time_does_not_stand_still(self, run: Run, few_rounds: int) -> None:
+        """On uvloop, what comes from sockets is seen only while it waits there."""
+        calls: list[int] = []
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                theirs.send(b"x")
+                loop.add_reader(ours, calls.append, 1)
+                async with thp.mocked_call_later():
+                    for _ in range(5 * few_rounds):
+                        future = loop.create_future()
+                        loop.call_later(0, future.set_result, None)
+                        await future
+                loop.remove_reader(ours)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_virtual_time, "STANDSTILL_ROUNDS", 3 * few_rounds)
+            run(main())
+
+        assert calls != []
 
     @pytest.mark.proves("R7")
     @pytest.mark.parametrize(("rounds", "seconds"), [(1000, 3600), (10**9, 0)], ids=["in no time", "in few rounds"])

@@ -103,7 +103,7 @@ class Clock:
         if whole > 0 and abs(ticks - whole) <= _LEAST_NOISE:
             return (int(self.tick) + whole) * self._subticks, when
         moment = self._moment_of(when)
-        return (max(moment, self.moment + 1) if when > self.now else min(moment, self.moment)), when
+        return (max(moment, self.moment + 1) if when > self.now else moment), when
 
     def deadline(self, moment: Moment, when: float) -> float:
         """Return the time of a moment without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
