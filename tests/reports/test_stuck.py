@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import ctypes
+import math
 import signal
 import socket
 import sys
@@ -602,3 +604,90 @@ class TestWhatDoesNotCountAsReal:
             signal.signal(signal.SIGINT, before)
 
         assert handlers != [signal.default_int_handler]
+
+    @pytest.mark.proves("R6", "R8")
+    @either
+    @pytest.mark.parametrize(
+        "wait",
+        [
+            lambda: asyncio.sleep(math.inf),
+            lambda: asyncio.sleep(86400 * 366),
+            lambda: asyncio.wait_for(wait_for_ever(), 1e9),
+            lambda: asyncio.wait([asyncio.get_running_loop().create_future()], timeout=1e300),
+        ],
+        ids=["for ever", "for a year", "with a limit", "until the end of time"],
+    )
+    async def test_a_real_timer_that_is_further_away_than_a_day(self, block: Block, wait: Callable[[], Any]) -> None:
+        """That is how a task of a wider fixture sleeps for ever."""
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await wait_for_ever()
+        task.cancel()
+
+    @pytest.mark.proves("R8")
+    @either
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is found by another name")
+    async def test_a_thread_that_python_does_not_know(self, block: Block) -> None:
+        """A C library may have started it, and nothing tells of it before it calls into Python."""
+        library = ctypes.CDLL(None)
+        thread = ctypes.c_ulong()
+        assert library.pthread_create(ctypes.byref(thread), None, library.sleep, ctypes.c_void_p(1)) == 0
+        with pytest.raises(thp.Stuck):
+            async with block():
+                await wait_for_ever()
+        await asyncio.to_thread(library.pthread_join, thread, None)
+
+
+class TestAStepThatWasLost:
+    """An exception inside asyncio has taken a task its next step, and so nothing can end the task."""
+
+    @pytest.mark.proves("R6")
+    @either
+    def test_giving_up_a_second_time_logs_the_report_once(self, block: Block, caplog: pytest.LogCaptureFixture) -> None:
+        """The task of the block never ends, and a watchdog has to end the test."""
+
+        class LoopWithSignal(asyncio.SelectorEventLoop):
+            interrupted = False
+
+            def call_soon(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+                if self.interrupted:
+                    # What a signal handler does that strikes here.
+                    self.interrupted = False
+                    raise Boom
+                return super().call_soon(*args, **kwargs)
+
+        loop = LoopWithSignal()
+        event = loop.create_future()
+        until_told: asyncio.Future[None] = loop.create_future()
+
+        async def body() -> None:
+            async with block():
+                await event
+
+        def look() -> None:
+            if len(logged(caplog)) > 0 and not until_told.done():
+                until_told.set_result(None)
+            elif not until_told.done():
+                loop.call_later(0.2, Uncounted(look))
+
+        async def main() -> None:
+            loop.call_later(0.2, Uncounted(look))
+            await thp.wait_all_tasks_blocked()
+            loop.interrupted = True
+            with contextlib.suppress(Boom):
+                event.set_result(None)
+            await until_told
+
+        task = loop.create_task(body(), name="body")
+        loop.run_until_complete(main())
+        [message] = logged(caplog)
+        assert plain(message)[0] == f"{HOPELESS}; the task of this block was cancelled, but has not ended"
+        assert any(line.endswith(" HERE: await event") for line in plain(message))
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        coroutine = task.get_coro()
+        assert coroutine is not None
+        coroutine.close()
+        loop.close()
