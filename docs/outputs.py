@@ -28,7 +28,7 @@ FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
 # What is another number each time: how long it took, and where things lie in memory.
 VARYING = re.compile(
     r"(?<= in )\d+\.\d+s|(?<=\()[\d.e-]+ m?s(?= real time)|(?<=_task_watch\.py:)\d+"
-    r"|[\d,]+(?= times in a row| timers have fired)|0x[0-9a-f]+"
+    r"|(?<=each other )[\d,]+|[\d,]+(?= timers have fired)|0x[0-9a-f]+"
 )
 LIBRARIES = re.compile(r"[^\s\"']*/(?=site-packages/|python3\.\d+/)")
 # A reader has the one plugin that the settings of the page speak of, and we have them all.
