@@ -74,7 +74,7 @@ class Block(Generic[T]):
         __tracebackhide__ = True
         try:
             if self._content is not None:
-                raise RuntimeError("this block has been entered before: call the helper again for another one")
+                raise RuntimeError("this block has been entered before: call mocked_call_later or future_dominos again")
             content, held = self._make()
             self._content, block = content, OpenBlock(content)
             try:
@@ -95,7 +95,7 @@ class Block(Generic[T]):
         __tracebackhide__ = True
         block, content = self._open, self._content
         if block is None or content is None:
-            raise RuntimeError("this block has not been entered")
+            raise RuntimeError("this block has not been entered: use it in `async with`")
         try:
             try:
                 self._raise_own(block, content, error)

@@ -43,8 +43,8 @@ class Dates:
             destination = None
         if destination is None or not _FIRST <= destination <= _LAST:
             raise ValueError(
-                f"start_time {clock.now!r} is no date: with datetime=True it has to be seconds since 1970 within the"
-                " years 1 to 9999"
+                "with datetime=True, start_time must be a date in seconds since 1970, within the years 1 to 9999,"
+                f" got {clock.now!r}"
             )
         thread = get_ident()
         if self._travel is not None and self._thread != thread:

@@ -15,7 +15,8 @@ from machinery._test_helpers._patches import Patches
 BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
 
-_SAMPLE_EVERY = 10
+_SAMPLE_EVERY = 11
+"""Tasks that take turns do so in short cycles, and this is a multiple of none."""
 
 
 class Turn(IntEnum):
@@ -85,6 +86,8 @@ class IdleHook(abc.ABC):
         """How many iterations the loop has run since it was last idle."""
         self.busy_tasks: WeakSet[Task[Any]] = WeakSet()
         """Tasks that were about to run in samples of these iterations."""
+        self._cancelled_tasks: WeakSet[Task[Any]] = WeakSet()
+        """Those of them that had been cancelled."""
         self.has_events: Callable[[], object] = bool
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
@@ -163,8 +166,15 @@ class IdleHook(abc.ABC):
         """Remember tasks that keep the loop busy; called in each iteration once it is busy."""
         if self.busy_iterations == BUSY_AFTER:
             self.busy_tasks.clear()
-        if self.busy_iterations % _SAMPLE_EVERY == 0:
-            self.busy_tasks.update(ready_tasks)
+            self._cancelled_tasks.clear()
+        if (self.busy_iterations - BUSY_AFTER) % _SAMPLE_EVERY == 0:
+            # One that has been cancelled just now is ready for that reason alone, and so not a second time.
+            for task in ready_tasks:
+                (
+                    self._cancelled_tasks
+                    if task.cancelling() and task not in self._cancelled_tasks
+                    else self.busy_tasks
+                ).add(task)
 
     def _ask(self, idle_seconds: float) -> float:
         """Ask the listeners until one acts, and return 0 then; else return when to ask again.

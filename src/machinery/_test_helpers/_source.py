@@ -118,8 +118,12 @@ def is_wrapper(task: "Task[Any]") -> bool:
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:
     """Name a task; asyncio's own names are followed by that of its coroutine."""
     name = task.get_name()
-    coroutine = coroutine or _coroutine_of(task)
-    return f"task {brief(name)} ({coroutine})" if name.startswith("Task-") and coroutine else f"task {brief(name)}"
+    # Up to Python 3.13, an eager task without a name is called `None`.
+    if name.startswith("Task-") or name == "None":
+        coroutine = coroutine or _coroutine_of(task)
+        if coroutine:
+            return f"task {brief(name)} ({coroutine})"
+    return f"task {brief(name)}"
 
 
 def _coroutine_of(task: "Task[Any]") -> str | None:
@@ -193,7 +197,7 @@ def _innermost(places: list[Place]) -> str:
     users = [place for place in visible if not _is_library(place[0].co_filename)]
     if not users or users[-1] is visible[-1]:
         return _line(visible[-1])
-    return f"{_line(users[-1])} (inside {location(visible[-1])})"
+    return f"{_line(users[-1])}\n(inside {location(visible[-1])})"
 
 
 @cache
@@ -227,12 +231,12 @@ def _is_hidden(code: CodeType) -> bool:
 def _source(place: Place) -> str:
     """Return what stands at a place, if that can be trusted."""
     path, line = place[0].co_filename, place[1]
-    return _cut(getline(path, line).strip()) if path.endswith((".py", ".pyw", ">")) else ""
+    return getline(path, line).strip() if path.endswith((".py", ".pyw", ">")) else ""
 
 
 def _line(place: Place) -> str:
-    source = _source(place)
-    return f"{location(place)}: {source}" if source else location(place)
+    where, source = location(place), _source(place)
+    return f"{where}:\n{_cut(source)}" if source else where
 
 
 def _short(name: str) -> str:

@@ -97,7 +97,7 @@ class TaskWatch:
                 logger.warning("%s\n%s", reason, self._snapshot)
             return False
         if self._own_cancels == 1:
-            logger.warning("%s; the task of the block was cancelled and did not end\n%s", reason, self._text(None))
+            logger.warning("%s; the task of this block was cancelled, but has not ended\n%s", reason, self._text(None))
         self._own_cancels += 1
         self.cancelling_seen += 1
         self.task.cancel()
@@ -138,7 +138,7 @@ class TaskWatch:
             error.add_note(text)
         except Exception:
             # Its class has other ideas of `add_note` or `__notes__`.
-            _log_on_leaving("%s is leaving the block\n%s", type(error).__name__, text)
+            _log_on_leaving("%s takes no notes, so the report of the block is here\n%s", type(error).__name__, text)
             return
         if isinstance(error, CancelledError) and self.task is not None:
             _log_if_it_ends(self.task, error, self._cancelling_before, f"cancelled from outside the block\n{text}")
