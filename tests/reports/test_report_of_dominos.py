@@ -201,7 +201,7 @@ class TestWhoWaits:
                 raise Boom
 
         [line] = [line for line in report_of(caught.value) if "domino 2" in line]
-        assert line.startswith("  domino 2 <- task 'child'")
+        assert line.startswith("  domino 2 is awaited by task 'child'")
 
     @pytest.mark.proves("R4")
     @pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio does not know who awaits whom")
