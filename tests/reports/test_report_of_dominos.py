@@ -224,7 +224,7 @@ class TestWhoWaits:
                 raise Boom
 
         [line] = [line for line in report_of(caught.value) if "domino 2" in line]
-        assert line.startswith("  domino 2 <- task 'client'")
+        assert line.startswith("  domino 2 is awaited by task 'client' at HERE: await ")
 
     @pytest.mark.proves("R4")
     async def test_a_callback_that_waits_is_named(self) -> None:
