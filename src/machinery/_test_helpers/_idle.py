@@ -69,6 +69,10 @@ class CancellationWatcher(Protocol):
         ...
 
 
+def _run_main(hook: "IdleHook", run: Callable[[Any], Any], main: Any) -> Any:
+    return run(main)
+
+
 class IdleHook(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop is idle."""
 
@@ -92,8 +96,11 @@ class IdleHook(abc.ABC):
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
+        self.run_main: Callable[[IdleHook, Callable[[Any], Any], Any], Any] = _run_main
+        """Run the loop until a future is done."""
         self._real_close = loop.close
-        self._on_loop: dict[str, object] = {"close": self._close}
+        self._real_run_until_complete = loop.run_until_complete
+        self._on_loop: dict[str, object] = {"close": self._close, "run_until_complete": self._run_until_complete}
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
         """Ask a listener from now on, last or first of those with the same turn."""
@@ -184,6 +191,10 @@ class IdleHook(abc.ABC):
             if wait < inf:
                 soonest, served = min(soonest, wait), turn
         return soonest
+
+    def _run_until_complete(self, future: Any) -> Any:
+        __tracebackhide__ = True
+        return self.run_main(self, self._real_run_until_complete, future)
 
     def _close(self) -> None:
         if not self.loop.is_running():

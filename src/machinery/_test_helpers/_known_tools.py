@@ -9,6 +9,7 @@ from sys import _current_frames, modules
 from threading import Thread, Timer
 from threading import enumerate as all_threads
 from types import FrameType
+from typing import Any
 
 ANYIO = "anyio._backends._asyncio"
 """The module that has to be loaded for there to be threads of anyio."""
@@ -47,6 +48,12 @@ def busy_anyio_threads(loop: AbstractEventLoop) -> list[Thread]:
         and getattr(thread, "stopping", None) is False
         and getattr(getattr(thread, "queue", None), "unfinished_tasks", 0) > 0
     ]
+
+
+def serves_another_task(main: Any) -> bool:
+    """Return whether a coroutine only hands a test or a fixture to the task in which anyio's plugin runs them all."""
+    frame = getattr(main, "cr_frame", None)
+    return frame is not None and frame.f_globals["__name__"] == ANYIO and main.__qualname__.startswith("TestRunner.")
 
 
 def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:
