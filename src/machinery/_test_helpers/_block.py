@@ -74,10 +74,11 @@ class OpenBlock:
         self.hook.cancellation_watchers.append(self.watch)
         open_blocks.append(self)
 
-    def watch_also(self, task: Task[Any] | None) -> TaskWatch:
+    def watch_also(self, task: Task[Any] | None, *, is_test: bool) -> TaskWatch:
         """Watch another task, until :meth:`watch_no_more`."""
         watch = TaskWatch(self.hook, self.reports, task)
-        self._watches.append(watch)
+        # alt-pytest-asyncio runs the loop for other reasons after it has made the task of a test, which begins then.
+        self._watches.insert(len(self._watches) if is_test else 1, watch)
         self._choose_watch()
         return watch
 
@@ -88,7 +89,7 @@ class OpenBlock:
 
     def _choose_watch(self) -> None:
         before, self.watch = self.watch, self._watches[-1]
-        if not self.is_closed:
+        if not self.is_closed and self.watch is not before:
             self.watch.cancelling_seen = self.watch.cancelling()
             watchers = self.hook.cancellation_watchers
             watchers[watchers.index(before)] = self.watch
@@ -112,9 +113,9 @@ class WatchedRun:
         self.has_failed = False
         self._watches: list[tuple[OpenBlock, TaskWatch]] = []
 
-    def begin(self, task: Task[Any] | None) -> None:
-        """Let the blocks watch the task."""
-        self._watches = [(block, block.watch_also(task)) for block in self.blocks]
+    def begin(self, task: Task[Any] | None, *, is_test: bool = False) -> None:
+        """Let the blocks watch the task; that of a test is the one to end on deadlock, if there is another."""
+        self._watches = [(block, block.watch_also(task, is_test=is_test)) for block in self.blocks]
 
     def end(self, error: BaseException | None) -> BaseException | None:
         """Add reports to what has ended the task, and return what has to be raised in its place, if anything."""

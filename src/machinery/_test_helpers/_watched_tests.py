@@ -71,7 +71,7 @@ class WatchedTest:
         run = WatchedRun(block for block in open_blocks if block.hook.loop is loop)
         self._runs.append(run)
         if loop is not None:
-            run.begin(current_task())
+            run.begin(current_task(), is_test=True)
         return run
 
     def _uses(self, block: OpenBlock) -> bool:
