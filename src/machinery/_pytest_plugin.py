@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pluggy import Result
+
     from machinery._test_helpers._watched_tests import WatchedTest
 
 _BLOCK = "machinery._test_helpers._block"
@@ -21,67 +23,64 @@ _BLOCK = "machinery._test_helpers._block"
 
 _test: pytest.StashKey[WatchedTest] = pytest.StashKey()
 
+# Wrappers of the old kind: those of the new kind are in the traceback of every failure, and unknown to older pytests.
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Result[object]]:
     """Note which blocks a fixture opens."""
     if _BLOCK not in modules:
-        return (yield)
-    from machinery._test_helpers._watched_tests import opened_by
+        yield
+        return
+    from machinery._test_helpers._watched_tests import OpenedByFixture
 
-    with opened_by(fixturedef):
-        return (yield)
+    opened = OpenedByFixture()
+    outcome = yield
+    opened.note(fixturedef, outcome.exception)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Result[None]]:
     """Note when a test fails before it begins."""
-    try:
-        return (yield)
-    except BaseException:
-        if _BLOCK in modules:
-            from machinery._test_helpers._watched_tests import WatchedTest
+    outcome = yield
+    if outcome.exception is not None and _BLOCK in modules:
+        from machinery._test_helpers._watched_tests import WatchedTest
 
-            WatchedTest(item).note_failure_of_setup()
-        raise
+        WatchedTest(item).note_failure_of_setup()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Result[None]]:
     """Let the blocks that are open watch the test."""
     if _BLOCK not in modules:
-        return (yield)
+        yield
+        return
     from machinery._test_helpers._watched_tests import WatchedTest
 
     item.stash[_test] = test = WatchedTest(item)
-    with test.function_wrapped(), test.calling():
-        return (yield)
+    test.wrap_function()
+    outcome = yield
+    test.unwrap_function()
+    test.note_end(outcome.exception)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None]:
     """Add reports to what fails in a subtest, which does not leave the test."""
     test = item.stash.get(_test, None)
     if test is not None and call.when == "call" and call.excinfo is not None:
         test.report_on(call.excinfo.value)
-    return (yield)
+    yield
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Result[None]]:
     """Close the blocks that nobody has left."""
-    error = None
-    try:
-        return (yield)
-    except BaseException as failure:
-        error = failure
-        raise
-    finally:
-        if _BLOCK in modules:
-            from machinery._test_helpers._watched_tests import WatchedTest
+    outcome = yield
+    if _BLOCK in modules:
+        from machinery._test_helpers._watched_tests import WatchedTest
 
-            test = item.stash.setdefault(_test, WatchedTest(item))
-            del item.stash[_test]
-            test.close_what_is_left(error)
+        test = item.stash.get(_test, None) or WatchedTest(item)
+        item.stash.setdefault(_test, test)
+        del item.stash[_test]
+        test.close_what_is_left(outcome.exception)

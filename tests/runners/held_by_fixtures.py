@@ -4,12 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from machinery import test_helpers as thp
 
-SCOPE = os.environ.get("FIXTURE_SCOPE", "function")
+SCOPE: Any = os.environ.get("FIXTURE_SCOPE", "function")
 """The scope of virtual time; dominos are of use to one test only."""
 
 
@@ -19,7 +20,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": "UVLOOP" in os.environ}
 
 
-@pytest.fixture(scope=SCOPE)  # type: ignore[arg-type]
+@pytest.fixture(scope=SCOPE)
 async def m() -> AsyncIterator[thp.MockedCallLater]:
     """Give virtual time."""
     async with thp.mocked_call_later(name="of a fixture") as m:

@@ -111,18 +111,25 @@ class WatchedRun:
         self.blocks = list(blocks)
         self.has_ended = False
         self.has_failed = False
+        self.task: Task[Any] | None = None
         self._watches: list[tuple[OpenBlock, TaskWatch]] = []
 
     def begin(self, task: Task[Any] | None, *, is_test: bool = False) -> None:
         """Let the blocks watch the task; that of a test is the one to end on deadlock, if there is another."""
+        self.task = task
         self._watches = [(block, block.watch_also(task, is_test=is_test)) for block in self.blocks]
 
     def end(self, error: BaseException | None) -> BaseException | None:
-        """Add reports to what has ended the task, and return what has to be raised in its place, if anything."""
+        """Add reports to what has ended the task, and return what has to be raised in its place, if anything.
+
+        :param error: raised by the task or, while it waits, by a signal handler.
+        """
         self.has_ended = True
         watches, self._watches = self._watches, []
         leaving = error
         for block, watch in reversed(watches):
+            if error is not None and watch.still_waits():
+                block.reports.attach_once(error, waits=True)
             block.watch_no_more(watch)
             if not block.is_closed:
                 leaving = watch.leaving(leaving, log=False) or leaving

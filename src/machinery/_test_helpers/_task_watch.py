@@ -1,6 +1,6 @@
 """Attaches reports to exceptions that leave a block, and ends the task of a block that can never go on."""
 
-from asyncio import CancelledError, Task
+from asyncio import CancelledError, Task, current_task
 from collections.abc import Callable, Iterable, Sequence
 from logging import getLogger
 from math import inf
@@ -60,10 +60,15 @@ class Reports:
             return False
         return True
 
-    def attach_once(self, error: BaseException, *, again: bool = False) -> None:
-        """Add a report to an exception, or the same one ``again``, unless the last report is there already."""
-        if not self.is_on(error):
-            self.attach(error, self.attached if again and self.attached is not None else self.text(error))
+    def attach_once(self, error: BaseException, *, again: bool = False, waits: bool = False) -> None:
+        """Add a report to an exception, unless the last report is there already.
+
+        :param again: whether to add the last report again.
+        :param waits: whether the task of the block still waits, so that the exception says nothing on it.
+        """
+        if not is_skip(error) and not self.is_on(error):
+            text = self.attached if again else None
+            self.attach(error, self.text(None if waits else error) if text is None else text)
 
     def is_on(self, error: BaseException | None) -> bool:
         """Return whether the last report is on an exception, or on one from which that came."""
@@ -145,6 +150,11 @@ class TaskWatch:
         self.cancelling_seen += 1
         self.task.cancel()
         return True
+
+    def still_waits(self) -> bool:
+        """Return whether the task has not ended, and is not running."""
+        task = self.task
+        return task is not None and not task.done() and current_task(task.get_loop()) is not task
 
     def _may_be_cancelled(self, task: Task[Any]) -> bool:
         """Return whether the task is still in the block: anyio runs fixtures and tests in one task, one by one."""
