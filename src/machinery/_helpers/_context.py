@@ -1,3 +1,8 @@
+"""A context that may be cancelled, with its children.
+
+PYTEST_DONT_REWRITE
+"""
+
 import asyncio
 import dataclasses
 import warnings

@@ -1,3 +1,8 @@
+"""A holder of tasks that ends with its block.
+
+PYTEST_DONT_REWRITE
+"""
+
 import asyncio
 import contextlib
 import logging

@@ -42,6 +42,8 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
 ``loop._get_backend_id`` of uvloop
     The file descriptor that is readable when any socket of the loop is.
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
+
+PYTEST_DONT_REWRITE
 """
 
 from asyncio import (

@@ -1,4 +1,7 @@
-"""The context manager behind both helpers."""
+"""The context manager behind both helpers.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import Task, current_task, iscoroutine
 from collections.abc import Callable, Coroutine, Iterable, Sequence

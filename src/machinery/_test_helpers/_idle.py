@@ -1,4 +1,7 @@
-"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait."""
+"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 import abc
 from asyncio import AbstractEventLoop, Task, TimerHandle

@@ -1,7 +1,9 @@
 """What this package knows of other packages.
 
-They are anyio, asgiref, alt-pytest-asyncio, pytest, pytest-timeout, execnet and unittest.
+They are anyio, asgiref, alt-pytest-asyncio, pytest, pytest-timeout, pytest-rerunfailures, execnet and unittest.
 Where one of them changes, only what is said of it here gets lost: its work is not seen, or a report says too much.
+
+PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop
@@ -57,12 +59,12 @@ def serves_another_task(main: Any) -> bool:
 
 
 def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:
-    """Return whether a thread is pytest-timeout's timer, or belongs to execnet, by which pytest-xdist gives orders."""
+    """Return whether a thread is pytest-timeout's timer, execnet's (for pytest-xdist) or pytest-rerunfailures'."""
     function = getattr(thread, "function", None)
     if isinstance(thread, Timer) and getattr(function, "__module__", None) == "pytest_timeout":
         return True
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("execnet."):
+        if str(frame.f_globals.get("__name__")).startswith(("execnet.", "pytest_rerunfailures")):
             return True
         frame = frame.f_back
     return False

@@ -1,4 +1,7 @@
-"""The text of reports, made from plain data: what is going on in a block when something fails in it."""
+"""The text of reports, made from plain data: what is going on in a block when something fails in it.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

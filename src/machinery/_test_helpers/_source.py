@@ -1,4 +1,7 @@
-"""Where a task waits, where a timer was set, and what things are called, for reports."""
+"""Where a task waits, where a timer was set, and what things are called, for reports.
+
+PYTEST_DONT_REWRITE
+"""
 
 import asyncio
 import contextlib

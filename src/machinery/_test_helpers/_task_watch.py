@@ -1,4 +1,7 @@
-"""Attaches reports to exceptions that leave a block, and ends the task of a block that can never go on."""
+"""Attaches reports to exceptions that leave a block, and ends the task of a block that can never go on.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import CancelledError, Task, current_task
 from collections.abc import Callable, Iterable, Sequence

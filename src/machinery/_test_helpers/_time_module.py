@@ -1,4 +1,7 @@
-"""What the functions of the module `time` return while a block of virtual time is open, and in which thread."""
+"""What the functions of the module `time` return while a block of virtual time is open, and in which thread.
+
+PYTEST_DONT_REWRITE
+"""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""What the plugin for pytest does while blocks are open: they watch the test, and are closed if nobody leaves them."""
+"""What the plugin for pytest does while blocks are open: they watch the test, and are closed if nobody leaves them.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import CancelledError, Task, current_task
 from collections.abc import Callable, Container, Coroutine
