@@ -46,6 +46,40 @@ def timeout_plugin(seconds: float, method: str) -> list[str]:
     return [*ASYNCIO, *scope("function"), *plugin]
 
 
+PLUGIN = ["-p", "machinery._pytest_plugin"]
+VERBOSE = ["-vv", *SHORT]
+HELD = [*PLUGIN, *VERBOSE, "held_by_fixtures.py"]
+# Each takes seven real seconds of waiting, so they are in several processes.
+HELD_BY_FIXTURES: dict[str, dict[str, list[str]]] = {
+    "held, 1": {
+        "alt-pytest-asyncio": [*ALT, *watchdog(30), *HELD],
+        "alt-pytest-asyncio, wide block": [*ALT, *watchdog(30), *HELD],
+    },
+    "held, 2": {
+        "pytest-asyncio, function": [*ASYNCIO, *scope("function"), *HELD],
+        "pytest-asyncio, class": [*ASYNCIO, *scope("class"), *HELD],
+    },
+    "held, 3": {
+        "pytest-asyncio, module": [*ASYNCIO, *scope("module"), *HELD],
+        "pytest-asyncio, session": [*ASYNCIO, *scope("session"), *HELD],
+    },
+    "held, 4": {
+        "pytest-asyncio, session, wide block": [*ASYNCIO, *scope("session"), *HELD],
+        "pytest-asyncio, without the plugin": [*ASYNCIO, *scope("function"), *HELD[2:]],
+    },
+    "held, 5": {
+        "anyio, function": [*ANYIO, *HELD],
+        "anyio, module": [*ANYIO, *HELD],
+    },
+    "held, 6": {
+        "anyio, session": [*ANYIO, *HELD],
+        "anyio, session, wide block": [*ANYIO, *HELD],
+    },
+    "held, 7": {
+        "anyio, session, beside a task group": [*ANYIO, *HELD],
+        "unittest, under pytest": [*PYTEST, *PLUGIN, *VERBOSE, "held_by_set_up.py"],
+    },
+}
 RUNS: dict[str, dict[str, list[str]]] = {
     "alt-pytest-asyncio": {
         "cases": [*ALT, *SHORT, "cases.py", "cases_of_sync_fixtures.py"],
@@ -76,12 +110,22 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "stuck, thread": [*timeout_plugin(30, "thread"), STUCK],
     },
     "anyio": {"cases": [*ANYIO, *SHORT, "cases.py"]},
+    **HELD_BY_FIXTURES,
 }
 WITHOUT_PYTEST = {
     "unittest": ["-m", "unittest", "cases_of_unittest"],
     "no runner": ["cases_without_runner.py"],
+    "held, unittest": ["-m", "unittest", "-v", "held_by_set_up"],
 }
-VARIABLES = {"hang in a timeout": {"LIMIT": "0.2"}}
+VARIABLES = {
+    "hang in a timeout": {"LIMIT": "0.2"},
+    "alt-pytest-asyncio, wide block": {"SCOPE_OF_BLOCKS": "session"},
+    "pytest-asyncio, session, wide block": {"SCOPE_OF_BLOCKS": "session"},
+    "anyio, module": {"SCOPE_OF_BACKENDS": "module"},
+    "anyio, session": {"SCOPE_OF_BACKENDS": "session"},
+    "anyio, session, wide block": {"SCOPE_OF_BACKENDS": "session", "SCOPE_OF_BLOCKS": "session"},
+    "anyio, session, beside a task group": {"SCOPE_OF_BACKENDS": "session", "BESIDE_A_TASK_GROUP": "1"},
+}
 
 
 class Processes:

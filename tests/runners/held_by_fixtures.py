@@ -3,24 +3,47 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
 import pytest
+from anyio.abc import TaskGroup
 
 from machinery import test_helpers as thp
 
-SCOPE: Any = os.environ.get("FIXTURE_SCOPE", "function")
-"""The scope of virtual time; dominos are of use to one test only."""
+
+def scope_of_blocks(fixture_name: str, config: pytest.Config) -> Any:
+    """Return the scope of virtual time; dominos are of use to one test only."""
+    return os.environ.get("SCOPE_OF_BLOCKS", "function")
 
 
-@pytest.fixture(scope="session")
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """Tell anyio's plugin, where that one runs, which loop to use."""
-    return "asyncio", {"use_uvloop": "UVLOOP" in os.environ}
+def scope_of_backends(fixture_name: str, config: pytest.Config) -> Any:
+    """Return for how long anyio's plugin, where that one runs, keeps a loop."""
+    return os.environ.get("SCOPE_OF_BACKENDS", "function")
 
 
-@pytest.fixture(scope=SCOPE)
+@pytest.fixture(scope=scope_of_backends)
+def anyio_backend() -> str:
+    """Tell anyio's plugin which loop to use."""
+    return "asyncio"
+
+
+@pytest.fixture(scope=scope_of_backends)
+async def tasks(anyio_backend: str) -> AsyncIterator[TaskGroup]:
+    """Give a task group."""
+    async with anyio.create_task_group() as tasks:
+        yield tasks
+
+
+@pytest.fixture(autouse=True)
+def beside_a_task_group(request: pytest.FixtureRequest) -> None:
+    """Let a wider fixture hold a task group, where that is wanted."""
+    if "BESIDE_A_TASK_GROUP" in os.environ:
+        request.getfixturevalue("tasks")
+
+
+@pytest.fixture(scope=scope_of_blocks)
 async def m() -> AsyncIterator[thp.MockedCallLater]:
     """Give virtual time."""
     async with thp.mocked_call_later(name="of a fixture") as m:
@@ -44,7 +67,7 @@ async def test_stuck_own_wait(m: thp.MockedCallLater) -> None:
     await hang()
 
 
-async def test_virtual_time_passes_1(m: thp.MockedCallLater) -> None:
+async def test_virtual_time_passes(m: thp.MockedCallLater) -> None:
     """An hour."""
     begun = time.time()
     await asyncio.sleep(3600)
@@ -88,7 +111,7 @@ async def test_stuck_both(m: thp.MockedCallLater, futs: thp.FutureDominos) -> No
 
 async def test_real_time_passes() -> None:
     """After all that, time is real, unless a wider fixture has a block."""
-    assert (time.time() > 1_000_000_000) == (SCOPE == "function")
+    assert (time.time() > 1_000_000_000) == ("SCOPE_OF_BLOCKS" not in os.environ)
 
 
 async def test_fails(m: thp.MockedCallLater, futs: thp.FutureDominos) -> None:
@@ -110,8 +133,11 @@ async def test_dominos_pass(futs: thp.FutureDominos) -> None:
     await futs[2]
 
 
-async def test_virtual_time_passes_2(m: thp.MockedCallLater) -> None:
+async def test_virtual_time_passes_by_hand(m: thp.MockedCallLater) -> None:
     """Another hour."""
     begun = time.time()
     await m.add(3600)
     assert time.time() == begun + 3600
+
+
+TESTS: list[Callable[..., Any]] = [value for name, value in list(globals().items()) if name.startswith("test_")]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
 from machinery._test_helpers._patches import Patches
+from machinery._test_helpers._source import drop_hidden_start
 
 BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
@@ -197,7 +198,11 @@ class IdleHook(abc.ABC):
 
     def _run_until_complete(self, future: Any) -> Any:
         __tracebackhide__ = True
-        return self.run_main(self, self._real_run_until_complete, future)
+        try:
+            return self.run_main(self, self._real_run_until_complete, future)
+        except BaseException as error:
+            error.__traceback__ = drop_hidden_start(error.__traceback__)
+            raise
 
     def _close(self) -> None:
         if not self.loop.is_running():
