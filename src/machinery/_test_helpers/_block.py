@@ -5,7 +5,6 @@ PYTEST_DONT_REWRITE
 
 from asyncio import Task, current_task, iscoroutine
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import ExitStack
 from sys import _getframe
 from threading import get_ident
 from types import CodeType, TracebackType
@@ -15,6 +14,7 @@ from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import serves_another_task
 from machinery._test_helpers._source import awaiting, drop_hidden, drop_hidden_start
 from machinery._test_helpers._task_watch import DeadlockDetector, Reports, TaskWatch
+from machinery._test_helpers._undo import UndoStack
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class OpenBlock:
 
     def __init__(self, content: Content, entered_by: Sequence[CodeType]) -> None:
         self.content = content
-        self.undo = ExitStack()
+        self.undo = UndoStack()
         self.hook = content.hook
         self.reports = Reports(content.report)
         self.watch = TaskWatch(self.hook, self.reports, current_task(), entered_by)
@@ -99,8 +99,11 @@ class OpenBlock:
 
     def _forget(self) -> None:
         self.is_closed = True
-        open_blocks.remove(self)
-        self.hook.cancellation_watchers.remove(self.watch)
+        # An interrupt may have come before they were there.
+        if self.watch in self.hook.cancellation_watchers:
+            self.hook.cancellation_watchers.remove(self.watch)
+        if self in open_blocks:
+            open_blocks.remove(self)
 
 
 open_blocks: list[OpenBlock] = []
@@ -189,15 +192,16 @@ class Block(Generic[T]):
         __tracebackhide__ = True
         try:
             if self._content is not None:
-                raise RuntimeError("this block has been entered before: call the helper again for another one")
+                raise RuntimeError("this block has been entered before: call mocked_call_later or future_dominos again")
             content, held = self._make()
             self._content, block = content, OpenBlock(content, awaiting(_getframe(1)))
-            with block.undo:
+            try:
                 content.open(block)
                 block.watch_task()
-                self._open = block
-                # Everything is in place, so nothing is undone here.
-                block.undo = block.undo.pop_all()
+            except BaseException:
+                block.close()
+                raise
+            self._open = block
             return held
         except BaseException as error:
             error.__traceback__ = drop_hidden_start(error.__traceback__)
@@ -209,10 +213,12 @@ class Block(Generic[T]):
         __tracebackhide__ = True
         block = self._open
         if block is None:
-            raise RuntimeError("this block has not been entered")
+            raise RuntimeError("this block has not been entered: use it in `async with`")
         try:
-            with block.undo:
+            try:
                 self._raise_own(block, error)
+            finally:
+                block.close()
         except BaseException as own:
             own.__traceback__ = drop_hidden_start(own.__traceback__)
             raise

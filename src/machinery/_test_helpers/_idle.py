@@ -19,7 +19,8 @@ from machinery._test_helpers._source import drop_hidden_start
 BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
 
-_SAMPLE_EVERY = 10
+_SAMPLE_EVERY = 11
+"""Tasks that take turns do so in short cycles, and this is a multiple of none."""
 
 
 class Turn(IntEnum):
@@ -93,6 +94,8 @@ class IdleHook(abc.ABC):
         """How many iterations the loop has run since it was last idle."""
         self.busy_tasks: WeakSet[Task[Any]] = WeakSet()
         """Tasks that were about to run in samples of these iterations."""
+        self._cancelled_tasks: WeakSet[Task[Any]] = WeakSet()
+        """Those of them that had been cancelled."""
         self.has_events: Callable[[], object] = bool
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
@@ -107,15 +110,14 @@ class IdleHook(abc.ABC):
         self._on_loop: dict[str, object] = {"close": self._close, "run_until_complete": self._run_until_complete}
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
-        """Ask a listener from now on, last or first of those with the same turn."""
-        if not self._listeners:
-            try:
-                self._install()
-            except BaseException:
-                self._uninstall()
-                raise
-            self.of_loop[self.loop] = self
+        """Ask a listener from now on, last or first of those with the same turn.
+
+        If this fails, :meth:`remove` undoes what has been done.
+        """
         self._listeners.insert(0 if first else len(self._listeners), listener)
+        if len(self._listeners) == 1:
+            self.of_loop[self.loop] = self
+            self._install()
         self._listeners.sort(key=_turn_of)
 
     def remove(self, listener: Listener) -> None:
@@ -124,7 +126,7 @@ class IdleHook(abc.ABC):
         if listener in self._listeners:
             self._listeners.remove(listener)
             if not self._listeners:
-                del self.of_loop[self.loop]
+                self.of_loop.pop(self.loop, None)
                 self._uninstall()
 
     @property
@@ -175,8 +177,15 @@ class IdleHook(abc.ABC):
         """Remember tasks that keep the loop busy; called in each iteration once it is busy."""
         if self.busy_iterations == BUSY_AFTER:
             self.busy_tasks.clear()
-        if self.busy_iterations % _SAMPLE_EVERY == 0:
-            self.busy_tasks.update(ready_tasks)
+            self._cancelled_tasks.clear()
+        if (self.busy_iterations - BUSY_AFTER) % _SAMPLE_EVERY == 0:
+            # One that has been cancelled just now is ready for that reason alone, and so not a second time.
+            for task in ready_tasks:
+                (
+                    self._cancelled_tasks
+                    if task.cancelling() and task not in self._cancelled_tasks
+                    else self.busy_tasks
+                ).add(task)
 
     def _ask(self, idle_seconds: float) -> float:
         """Ask the listeners until one acts, and return 0 then; else return when to ask again.

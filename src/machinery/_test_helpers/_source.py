@@ -3,7 +3,6 @@
 PYTEST_DONT_REWRITE
 """
 
-import asyncio
 import contextlib
 import os
 from asyncio import Task, isfuture
@@ -22,19 +21,18 @@ from inspect import (
     isgenerator,
 )
 from linecache import getline
-from os.path import abspath, dirname, relpath
+from os import getcwd
+from os.path import abspath, dirname
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import is_sleep_zero
+from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep_zero, runs_callbacks
 
-_ASYNCIO = dirname(abspath(asyncio.__file__)) + os.sep
-_HIDDEN = (_ASYNCIO, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
+_HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
 """Where lines are of no use to a reader: in asyncio, in this package, in context managers made by contextlib."""
 
 _SITE_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STANDARD_LIBRARY = dirname(abspath(os.__file__)) + os.sep
-_PARENT_FOLDER = os.pardir
 _SEPARATOR = os.sep
 _WIDTH = 80
 _MOST_FRAMES = 1000
@@ -73,7 +71,7 @@ def set_at(origin: Origin | None) -> str | None:
 def place_of_caller(frame: FrameType | None) -> Place | None:
     """Return the innermost place, from a frame outwards, that is the user's own."""
     for _ in range(_MOST_FRAMES):
-        if frame is None or _is_run_by_loop(frame.f_code):
+        if frame is None or runs_callbacks(frame.f_code):
             break
         if not _is_hidden(frame.f_code) and not _is_library(frame.f_code.co_filename):
             return frame.f_code, frame.f_lineno
@@ -88,11 +86,11 @@ def location(place: Place) -> str:
     if _is_library(path):
         return f"{_inside_library(path)}:{line}"
     try:
-        relative = relpath(path)
-    except (OSError, ValueError):
-        # There is no current directory any more, or it is on another drive.
-        relative = path
-    return f"{path if relative.startswith(_PARENT_FOLDER) else relative}:{line}"
+        folder = getcwd() + _SEPARATOR
+    except OSError:
+        # There is no current directory any more.
+        folder = ""
+    return f"{path.removeprefix(folder)}:{line}"
 
 
 def drop_hidden_start(traceback: TracebackType | None) -> TracebackType | None:
@@ -126,11 +124,20 @@ def only_yields(task: "Task[Any]") -> bool:
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
 
 
+def is_wrapper(task: "Task[Any]") -> bool:
+    """Return whether a task runs only code of asyncio and ours: asyncio has made it around an awaitable."""
+    return all(_is_hidden(frame.f_code) for frame in frames_of(task))
+
+
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:
     """Name a task; asyncio's own names are followed by that of its coroutine."""
     name = task.get_name()
-    coroutine = coroutine or _coroutine_of(task)
-    return f"task {brief(name)} ({coroutine})" if name.startswith("Task-") and coroutine else f"task {brief(name)}"
+    # Up to Python 3.13, an eager task without a name is called `None`.
+    if name.startswith("Task-") or name == "None":
+        coroutine = coroutine or _coroutine_of(task)
+        if coroutine:
+            return f"task {brief(name)} ({coroutine})"
+    return f"task {brief(name)}"
 
 
 def _coroutine_of(task: "Task[Any]") -> str | None:
@@ -214,14 +221,14 @@ def _innermost(places: list[Place]) -> str:
     """Describe the innermost place that is the user's, and the innermost one in a library called from there."""
     visible = [place for place in places if not _is_hidden(place[0])]
     if not visible:
-        asyncios = [code.co_qualname for code, _ in places if code.co_filename.startswith(_ASYNCIO)]
+        asyncios = [code.co_qualname for code, _ in places if code.co_filename.startswith(ASYNCIO_FOLDER)]
         return f"asyncio's {asyncios[0]}" if asyncios else "an unknown place"
     # Compiled extensions have frames too, with lines of files that are not there.
     visible = [place for place in visible if _source(place)] or visible
     users = [place for place in visible if not _is_library(place[0].co_filename)]
     if not users or users[-1] is visible[-1]:
         return _line(visible[-1])
-    return f"{_line(users[-1])} (inside {location(visible[-1])})"
+    return f"{_line(users[-1])}\n(inside {location(visible[-1])})"
 
 
 @cache
@@ -248,12 +255,6 @@ def _inside_library(path: str) -> str:
     return next((path.removeprefix(folder) for folder in _library_folders() if path.startswith(folder)), path)
 
 
-def _is_run_by_loop(code: CodeType) -> bool:
-    """Return whether a frame is asyncio's own that runs callbacks, so that those outside of it are not to blame."""
-    names = {"_run", "run", "run_forever", "run_until_complete"}
-    return code.co_name in names and code.co_filename.startswith(_ASYNCIO)
-
-
 def _is_hidden(code: CodeType) -> bool:
     return code.co_filename.startswith(_HIDDEN)
 
@@ -261,12 +262,12 @@ def _is_hidden(code: CodeType) -> bool:
 def _source(place: Place) -> str:
     """Return what stands at a place, if that can be trusted."""
     path, line = place[0].co_filename, place[1]
-    return _cut(getline(path, line).strip()) if path.endswith((".py", ".pyw", ">")) else ""
+    return getline(path, line).strip() if path.endswith((".py", ".pyw", ">")) else ""
 
 
 def _line(place: Place) -> str:
-    source = _source(place)
-    return f"{location(place)}: {source}" if source else location(place)
+    where, source = location(place), _source(place)
+    return f"{where}:\n{_cut(source)}" if source else where
 
 
 def _short(name: str) -> str:

@@ -47,8 +47,8 @@ def describe_timer(
     timed_out = task_timed_out_by(callback)
     if place is None and timed_out is not None:
         woken.append(timed_out)
-        return f"timeout of {whose(timed_out, own)}, which {doing(timed_out)}"
+        return f"timeout of {whose(timed_out, own)},\nwhich {doing(timed_out)}"
     if callback is None:
         # It was cancelled after it had fired, as asyncio.sleep does with its own.
-        return "the end of a sleep or wait" if place is None else f"a callback set at {place}"
-    return name_of(callback) if place is None else f"{name_of(callback)}, set at {place}"
+        return "the end of a sleep or wait" if place is None else f"a callback,\nset at {place}"
+    return name_of(callback) if place is None else f"{name_of(callback)},\nset at {place}"
