@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def timeout_plugin(seconds: float, method: str) -> list[str]:
     return [*ASYNCIO, *scope("function"), *plugin]
 
 
+HAS_RERUNFAILURES = find_spec("pytest_rerunfailures") is not None
 PLUGIN = ["-p", "machinery._pytest_plugin"]
 VERBOSE = ["-vv", *SHORT]
 HELD = [*PLUGIN, *VERBOSE, "held_by_fixtures.py"]
@@ -82,6 +84,11 @@ HELD_BY_FIXTURES: dict[str, dict[str, list[str]]] = {
         "unittest, under pytest": [*PYTEST, *PLUGIN, *VERBOSE, "held_by_set_up.py"],
     },
 }
+DISTURBED = [*PLUGIN, *VERBOSE, "disturbed.py"]
+LEFT_BEHIND = [*PLUGIN, "-p", "pytest_timeout", *VERBOSE, "left_behind.py"]
+OTHER_LOOP = "in_another_loop.py"
+INTERRUPTED = [*PLUGIN, "interrupted.py"]
+RERUNS = ["-p", "pytest_rerunfailures", "--reruns", "1"]
 RUNS: dict[str, dict[str, list[str]]] = {
     "alt-pytest-asyncio": {
         "cases": [*ALT, *SHORT, "cases.py", "cases_of_sync_fixtures.py"],
@@ -113,6 +120,27 @@ RUNS: dict[str, dict[str, list[str]]] = {
     },
     "anyio": {"cases": [*ANYIO, *SHORT, "cases.py"]},
     **HELD_BY_FIXTURES,
+    # One runner for each process: they leave loops to each other.
+    "disturbed, alt-pytest-asyncio": {
+        "plain": [*ALT, *watchdog(30), *DISTURBED],
+        "interrupted": [*ALT, *watchdog(30), *INTERRUPTED],
+        "signal": [*ALT, *watchdog(30), *LEFT_BEHIND],
+    },
+    "disturbed, pytest-asyncio": {
+        "plain": [*ASYNCIO, *scope("function"), *DISTURBED],
+        "interrupted": [*ASYNCIO, *scope("function"), *INTERRUPTED],
+        "signal": [*ASYNCIO, *scope("function"), *LEFT_BEHIND],
+        "signal, session": [*ASYNCIO, *scope("session"), *LEFT_BEHIND],
+        "in random order": [*ASYNCIO, *scope("function"), "-p", "pytest_randomly", *DISTURBED],
+        "in workers": [*ASYNCIO, *scope("function"), *XDIST, *DISTURBED],
+        **({"once more": [*ASYNCIO, *scope("function"), *RERUNS, *DISTURBED]} if HAS_RERUNFAILURES else {}),
+        "in another loop": [*ASYNCIO, "-o", "asyncio_mode=strict", *scope("function"), *PLUGIN, *VERBOSE, OTHER_LOOP],
+        "uvloop": [*ASYNCIO, *scope("function"), "-p", "loops_of_uvloop", *PLUGIN, *VERBOSE, "on_uvloop.py"],
+    },
+    "disturbed, anyio": {
+        "plain": [*ANYIO, *DISTURBED],
+        "signal": [*ANYIO, *LEFT_BEHIND],
+    },
 }
 WITHOUT_PYTEST = {
     "unittest": ["-m", "unittest", "cases_of_unittest"],
@@ -120,6 +148,7 @@ WITHOUT_PYTEST = {
     "held, unittest": ["-m", "unittest", "-v", "held_by_set_up"],
 }
 VARIABLES = {
+    "disturbed, alt-pytest-asyncio": {"NO_HYPOTHESIS": "1"},
     "hang in a timeout": {"LIMIT": "1"},
     "alt-pytest-asyncio, wide block": {"SCOPE_OF_BLOCKS": "session"},
     "pytest-asyncio, session, wide block": {"SCOPE_OF_BLOCKS": "session"},
@@ -141,7 +170,10 @@ class Processes:
         """Start them, with what they print in files of this folder."""
         self._folder = folder
         for runner, runs in RUNS.items():
-            stdin = json.dumps({run: [arguments, VARIABLES.get(run, {})] for run, arguments in runs.items()})
+            variables = VARIABLES.get(runner, {})
+            stdin = json.dumps(
+                {run: [arguments, variables | VARIABLES.get(run, {})] for run, arguments in runs.items()}
+            )
             self._start(runner, ["several_runs.py", str(folder / f"{runner}.json")], stdin)
         for runner, module in WITHOUT_PYTEST.items():
             self._start(runner, module, "")

@@ -35,18 +35,16 @@ async def futs() -> AsyncIterator[thp.FutureDominos]:
 
 
 @pytest.fixture
-async def fails_before() -> AsyncIterator[None]:
+async def fails_before() -> None:
     """Fail before the blocks are open."""
     raise LookupError("before")
-    yield
 
 
 @pytest.fixture
-async def fails_after(m: thp.MockedCallLater, futs: thp.FutureDominos) -> AsyncIterator[None]:
+async def fails_after(m: thp.MockedCallLater, futs: thp.FutureDominos) -> None:
     """Fail when the blocks are open."""
     await asyncio.sleep(60)
     raise LookupError("after")
-    yield
 
 
 @pytest.fixture
