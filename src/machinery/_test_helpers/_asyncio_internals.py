@@ -43,6 +43,8 @@ behind ``asyncio.sleep(0)``, the names of the functions that run loops and callb
 ``loop._get_backend_id`` of uvloop
     The file descriptor that is readable when any socket of the loop is.
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
+
+PYTEST_DONT_REWRITE
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait."""
+"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 import abc
 from asyncio import AbstractEventLoop, Task, TimerHandle
@@ -11,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
 from machinery._test_helpers._patches import Patches
+from machinery._test_helpers._source import drop_hidden_start
 
 BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
@@ -70,6 +74,10 @@ class CancellationWatcher(Protocol):
         ...
 
 
+def _run_main(hook: "IdleHook", run: Callable[[Any], Any], main: Any) -> Any:
+    return run(main)
+
+
 class IdleHook(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop is idle."""
 
@@ -95,8 +103,11 @@ class IdleHook(abc.ABC):
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
+        self.run_main: Callable[[IdleHook, Callable[[Any], Any], Any], Any] = _run_main
+        """Run the loop until a future is done."""
         self._real_close = loop.close
-        self._on_loop: dict[str, object] = {"close": self._close}
+        self._real_run_until_complete = loop.run_until_complete
+        self._on_loop: dict[str, object] = {"close": self._close, "run_until_complete": self._run_until_complete}
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
         """Ask a listener from now on, last or first of those with the same turn.
@@ -193,6 +204,14 @@ class IdleHook(abc.ABC):
             if wait < inf:
                 soonest, served = min(soonest, wait), turn
         return soonest
+
+    def _run_until_complete(self, future: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return self.run_main(self, self._real_run_until_complete, future)
+        except BaseException as error:
+            error.__traceback__ = drop_hidden_start(error.__traceback__)
+            raise
 
     def _close(self) -> None:
         if not self.loop.is_running():

@@ -1,4 +1,7 @@
-"""The idle hook for asyncio's own loops."""
+"""The idle hook for asyncio's own loops.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Iterator

@@ -1,4 +1,7 @@
-"""The idle hook for uvloop."""
+"""The idle hook for uvloop.
+
+PYTEST_DONT_REWRITE
+"""
 
 import select
 from asyncio import AbstractEventLoop, Handle, TimerHandle

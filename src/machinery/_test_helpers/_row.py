@@ -1,4 +1,7 @@
-"""The rule by which dominos fall."""
+"""The rule by which dominos fall.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Future, Task
 from collections.abc import Iterable

@@ -1,12 +1,25 @@
-"""Where a task waits, where a timer was set, and what things are called, for reports."""
+"""Where a task waits, where a timer was set, and what things are called, for reports.
+
+PYTEST_DONT_REWRITE
+"""
 
 import contextlib
 import os
 from asyncio import Task, isfuture
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from gc import get_referents
-from inspect import CORO_CREATED, getcoroutinestate, isasyncgen, isawaitable, iscoroutine, isgenerator
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CORO_CREATED,
+    getcoroutinestate,
+    isasyncgen,
+    isawaitable,
+    iscoroutine,
+    isgenerator,
+)
 from linecache import getline
 from os import getcwd
 from os.path import abspath, dirname
@@ -23,6 +36,7 @@ _STANDARD_LIBRARY = dirname(abspath(os.__file__)) + os.sep
 _SEPARATOR = os.sep
 _WIDTH = 80
 _MOST_FRAMES = 1000
+_SUSPENDABLE = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
 
 Origin = tuple[CodeType, int]
 """The code that did something and the instruction it was at; unlike a frame, it keeps nothing else alive."""
@@ -170,6 +184,23 @@ def frames_of(task: "Task[Any]") -> Iterator[FrameType]:
         if inner is None:
             break
         awaitable = inner
+
+
+def awaiting(frame: FrameType | None) -> list[CodeType]:
+    """Return the code of a running coroutine and of those that await it, innermost first."""
+    codes = []
+    while frame is not None and frame.f_code.co_flags & _SUSPENDABLE:
+        codes.append(frame.f_code)
+        frame = frame.f_back
+    return codes
+
+
+def is_still_awaited_by(task: "Task[Any]", codes: Sequence[CodeType]) -> bool:
+    """Return whether a task is still in the innermost of these coroutines, or in any that is the user's."""
+    now = {frame.f_code for frame in frames_of(task)}
+    return codes[0] in now or any(
+        code in now and not _is_hidden(code) and not _is_library(code.co_filename) for code in codes
+    )
 
 
 def _step_inside(awaitable: object) -> tuple[FrameType | None, object]:

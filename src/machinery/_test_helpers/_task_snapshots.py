@@ -1,4 +1,7 @@
-"""What the tasks of a loop are doing, read off for a report."""
+"""What the tasks of a loop are doing, read off for a report.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, all_tasks
 from collections.abc import Container, Iterable

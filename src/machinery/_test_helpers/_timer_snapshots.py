@@ -1,4 +1,7 @@
-"""What the timers of a virtual clock are for, read off for a report."""
+"""What the timers of a virtual clock are for, read off for a report.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import Task
 from collections.abc import Iterable

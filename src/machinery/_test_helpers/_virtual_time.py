@@ -1,4 +1,7 @@
-"""The rule by which virtual time moves."""
+"""The rule by which virtual time moves.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Future
 from collections.abc import Iterable

@@ -1,4 +1,7 @@
-"""Work elsewhere: in executors, threads, child processes and the resolver. While it is under way, nothing moves."""
+"""Work elsewhere: in executors, threads, child processes and the resolver. While it is under way, nothing moves.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import BaseEventLoop, SubprocessTransport
 from collections.abc import Awaitable, Callable, Hashable

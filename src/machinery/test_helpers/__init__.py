@@ -1,4 +1,7 @@
-"""Helpers for testing asyncio code: virtual time, and concurrent code in an exact order."""
+"""Helpers for testing asyncio code: virtual time, and concurrent code in an exact order.
+
+PYTEST_DONT_REWRITE
+"""
 
 from machinery._test_helpers._future_dominos import Domino, FutureDominos, future_dominos
 from machinery._test_helpers._mocked_call_later import Cancellable, MockedCallLater, mocked_call_later
