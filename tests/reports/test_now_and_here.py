@@ -51,7 +51,7 @@ class TestNow:
         report = report_of(caught.value)
         assert report[0].startswith("virtual time is at 101.0, ")
         assert report[1] == "  task 'other' failed: TimeoutError() at HERE: async with asyncio.timeout(1):"
-        assert report[-1] == "  last timer fired, due at 101.0: timeout of task 'other', which has ended"
+        assert report[-1] == "  last timer fired, due at 101.0: timeout of task 'other'"
 
     @pytest.mark.proves("R5")
     @pytest.mark.parametrize("seconds", [0, 1], ids=["at once", "later"])
