@@ -4,10 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 from machinery._test_helpers import _task_watch, _work
 from machinery._test_helpers._asyncio_internals import callback_of
 from machinery._test_helpers._known_tools import is_watchdog
+
+# On a busy machine any example may take long.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 
 @pytest.fixture
@@ -66,6 +71,7 @@ NOT_ON_UVLOOP = {
     "test_closing_the_loop_puts_everything_back": "has no selector",
     "test_eager_tasks_keep_the_order": "passes eager_start to a factory that does not take it",
     "test_real_work_is_named": "its processes do not show their command",
+    "test_reports_name_the_tasks_of_an_eager_factory": "runs no first step in an eager factory",
     "test_the_warning_names_the_block_how_long_it_waited_and_all_that_it_moves_past": "as test_real_work_is_named",
     "test_the_watchdog_of_a_test_framework_is_real_inside_the_block": "its real timers are handles of its own",
     "test_what_a_thread_has_made_ready_comes_first": "has no selector",

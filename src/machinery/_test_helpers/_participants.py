@@ -11,6 +11,8 @@ from machinery._test_helpers._source import brief, raised_at
 
 AnyTask = Task[Any]
 
+_SWEEP_SLACK = 100
+
 
 class Participants:
     """Remembers those tasks without keeping them alive."""
@@ -20,8 +22,11 @@ class Participants:
         """Returns how a task is called."""
         self._latest: dict[int, int] = {}
         """The domino that each task has awaited last, by the task's id until it has ended."""
-        self._running: list[ref[AnyTask]] = []
+        self._running: dict[int, ref[AnyTask]] = {}
         self._ended: list[_Ended] = []
+        self._sweep_at = _SWEEP_SLACK
+        self._dropped = 0
+        """How many of those that failed are not kept, since somebody has read their exceptions."""
 
     def note(self, task: AnyTask, num: int) -> None:
         """Note that a task awaits a domino."""
@@ -29,18 +34,17 @@ class Participants:
         if key not in self._latest:
             # A task is there until its callbacks have been called, so no other has its id before that.
             task.add_done_callback(self._note_ended)
-            self._running.append(ref(task))
+            self._running[key] = ref(task)
         self._latest[key] = num
 
     def close(self) -> None:
         """Let go of tasks that are still running."""
-        for reference in self._running:
-            task = reference()
-            if task is not None:
-                task.remove_done_callback(self._note_ended)
+        for task in [task for reference in self._running.values() if (task := reference()) is not None]:
+            task.remove_done_callback(self._note_ended)
 
     def _note_ended(self, task: AnyTask) -> None:
         num = self._latest.pop(id(task))
+        del self._running[id(task)]
         detail = ""
         # Asking a task for its exception would mark it as retrieved.
         failure = failure_of(task)
@@ -52,6 +56,16 @@ class Participants:
             ended, detail = "failed", f": {brief(failure)}\nat {raised_at(failure.__traceback__)}"
         if failure is not None or len(self._ended) < MAX_LISTED:
             self._ended.append(_Ended(ref(task), self._name(task), num, ended, detail, failure is not None))
+            if len(self._ended) > self._sweep_at:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Keep those that a report would show: some, and those with exceptions that somebody may yet have to read."""
+        kept = self._ended[:MAX_LISTED]
+        kept += [each for each in self._ended[MAX_LISTED:] if each.is_unread()]
+        self._dropped += len(self._ended) - len(kept)
+        self._ended = kept
+        self._sweep_at = 2 * len(kept) + _SWEEP_SLACK
 
     def failed_names(self) -> set[str]:
         """Return the names of those that failed."""
@@ -63,7 +77,8 @@ class Participants:
         for each in sorted(self._ended, key=lambda each: (not each.is_unread(), not each.failed, each.num)):
             when = f"after domino {each.num}" if has_fallen(each.num) else f"before domino {each.num} fell"
             lines.append((f"{each.name} {each.ended} {when}{each.detail}", each.is_unread()))
-        return lines
+        # Only the first lines are shown, and the others counted.
+        return lines + [("", False)] * self._dropped
 
 
 class _Ended(NamedTuple):
