@@ -33,6 +33,7 @@ _HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath
 
 _SITE_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STANDARD_LIBRARY = dirname(abspath(os.__file__)) + os.sep
+_PACKAGE = f"{__name__.rpartition('.')[0]}."
 _SEPARATOR = os.sep
 _WIDTH = 80
 _MOST_FRAMES = 1000
@@ -154,6 +155,11 @@ def name_of(callback: object) -> str:
         callback = callback.func
     name = safe_getattr(callback, "__qualname__")
     return _short(name) if isinstance(name, str) else brief(callback)
+
+
+def is_own(callback: object) -> bool:
+    """Return whether a callback belongs to this package."""
+    return str(safe_getattr(callback, "__module__")).startswith(_PACKAGE)
 
 
 def safe_getattr(value: object, name: str) -> object:

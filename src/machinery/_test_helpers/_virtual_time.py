@@ -201,7 +201,7 @@ class VirtualTime:
             self._rounds_here_since = monotonic()
         has_lasted = monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
         if has_lasted and self._rounds_here >= STANDSTILL_ROUNDS:
-            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
+            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task, [])
             now = moment_text(self.clock.now, dates=self._datetime)
             reason = (
                 f"time stands still at {now}",
@@ -232,7 +232,7 @@ class VirtualTime:
                 only_add_moves=self._threshold == NEVER,
                 pending=pending,
                 pending_count=pending_count,
-                last_fired=None if last is None else (last.when(), describe_timer(last)),
+                last_fired=None if last is None else (last.when(), describe_timer(last, (), own)),
                 fired_count=len(self.called_times),
                 work=self._work.running(),
                 waits=error is None or isinstance(error, CancelledError),
