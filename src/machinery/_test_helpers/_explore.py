@@ -1,17 +1,19 @@
 """Runs a scenario in many orders of what arrives from outside, and reports the first order that fails."""
 
 from asyncio import AbstractEventLoop, CancelledError, current_task
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from warnings import warn
 from weakref import WeakSet
 
-from machinery._test_helpers._answers import Outside, Run
+from machinery._test_helpers._answers import Call
 from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._known_tools import is_skip
 from machinery._test_helpers._loops import running_loop
 from machinery._test_helpers._orders import CLOCK, Choices, Chooser, Replay, Search, Step, domino_numbers, replay_text
+from machinery._test_helpers._report import MAX_LISTED
+from machinery._test_helpers._scenario_run import Run, Scenario
 from machinery._test_helpers._source import drop_hidden_start
 
 logger = getLogger("machinery.test_helpers")
@@ -23,8 +25,6 @@ FAILED_ONCE = (
 
 MOST_STEPS = 100
 """How many steps of an order are listed."""
-
-Scenario = Callable[[Outside], Awaitable[object]]
 
 _exploring: WeakSet[AbstractEventLoop] = WeakSet()
 """The loops on which a scenario is being explored."""
@@ -101,20 +101,22 @@ async def explore(scenario: Scenario, *, runs: int = 200, seed: int = 0, replay:
         if replay is not None:
             return await _replayed(loop, scenario, replay)
         search = Search(runs, seed)
+        has_waited_together = False
         for choices in search:
             attempt = await _attempted(loop, scenario, choices)
+            has_waited_together = has_waited_together or search.tried > 1 or attempt.run.answers.others_waited
             if attempt.failure is not None:
                 headline = f"explore: order {search.tried} of at most {runs} fails"
                 if choices.is_random:
                     attempt = await _simplest(loop, scenario, attempt, choices, runs)
-                again = await _attempted(loop, scenario, Replay(replay_text(attempt.run.steps)))
+                again = await _attempted(loop, scenario, Replay(replay_text(attempt.run.answers.steps)))
                 raise _with_note(attempt, headline, *(() if again.fails_like(attempt) else [FAILED_ONCE]))
     finally:
         _exploring.discard(loop)
-    if search.complete and search.tried == 1:
+    if search.complete and not has_waited_together:
         warn(
-            "explore proves nothing here: this scenario has only one order, since no two answers were outstanding at"
-            " the same time and none while a timer was pending; await outside(...) in the fakes of what is concurrent",
+            "explore proves nothing here: the scenario has only one order, since nothing else ever waited while an"
+            " answer was outstanding; await outside(...) in the fakes, and run what races in tasks of its own",
             stacklevel=2,
         )
     return Explored(search.tried, search.complete)
@@ -227,29 +229,32 @@ def _with_note(failed: _Attempt, headline: str, *further: str) -> BaseException:
 
 def _order(run: Run) -> Iterator[str]:
     """Yield the lines that describe the order of a run."""
-    for place, step in enumerate(run.steps[:MOST_STEPS], 1):
-        yield f"  {'*' if step.departs else ' '} {place}. {_what(run, step)}"
-    if len(run.steps) > MOST_STEPS:
-        yield f"    and {len(run.steps) - MOST_STEPS:,} more"
-    if not run.steps:
-        yield "    nothing had arrived"
-    for call in run.never_arrived:
-        yield f"    had not arrived: {run.name(call.number)}, {run.asked_by(call.number)}"
-    yield f"  to run this order alone: await explore(scenario, replay={replay_text(run.steps)!r})"
-    dominos = domino_numbers(run.steps, len(run.calls))
+    asked, steps = run.answers.asked, run.answers.steps
+    for place, step in enumerate(steps[:MOST_STEPS], 1):
+        yield f"  {'*' if step.departs else ' '} {place}. {_what(step, asked)}"
+    if len(steps) > MOST_STEPS:
+        yield f"    and {len(steps) - MOST_STEPS:,} more"
+    for call in run.not_arrived[:MAX_LISTED]:
+        yield f"    not arrived: {call}"
+    if len(run.not_arrived) > MAX_LISTED:
+        yield f"    and {len(run.not_arrived) - MAX_LISTED:,} more not arrived"
+    yield f"  to run this order alone: await explore(scenario, replay={replay_text(steps)!r})"
+    dominos = domino_numbers(steps, len(asked))
     if dominos is None:
         yield "  dominos cannot make this order, since they fall only while the loop is idle and the clock stands"
     elif dominos:
-        listed = ", ".join(map(str, dominos))
-        yield f"  the same with future_dominos(expected={max(dominos)}): calls of outside await, in turn, dominos {listed}"
+        yield (
+            f"  to make it with future_dominos(expected={max(dominos)}): the calls of outside, in the order in which"
+            f" they are made, await dominos {', '.join(map(str, dominos))}"
+        )
 
 
-def _what(run: Run, step: Step) -> str:
-    what = f"the clock moves to {step.time!r}" if step.number == CLOCK else run.name(step.number)
-    if step.number != CLOCK:
-        what = f"{what}, {run.asked_by(step.number)}"
-    if step.after == 0:
-        return f"{what}, in the same iteration of the loop"
+def _what(step: Step, asked: Sequence[Call]) -> str:
+    what = f"the clock moves to {step.time!r}" if step.number == CLOCK else str(asked[step.number - 1])
     if step.after is not None:
-        return f"{what}, {step.after} iteration{'s' if step.after > 1 else ''} later, while the loop is busy"
-    return f"{what}, ahead of {run.name(step.instead_of)}" if step.departs else what
+        ago = f"{step.after} iteration{'s' if step.after > 1 else ''} later" if step.after else "in the same iteration"
+        return f"{what}, {ago}, while the loop is busy"
+    if not step.departs:
+        return what
+    passed = asked[step.instead_of - 1]
+    return f"{what}, ahead of {passed.label} ({passed.number})"

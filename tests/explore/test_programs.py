@@ -1,0 +1,54 @@
+"""Which bugs are found, and what is left alone."""
+
+import asyncio
+import re
+
+import pytest
+
+from machinery import test_helpers as thp
+from machinery.test_helpers import Stuck
+from tests.explore.buggy import BUGGY, Scenario
+from tests.explore.plain_loop import ByHand
+from tests.explore.right import RIGHT
+
+
+async def replay_of_failure(scenario: Scenario, *, runs: int) -> tuple[type[BaseException], str]:
+    """Return the type of the exception that the scenario fails with, and what to pass as `replay`."""
+    with pytest.raises(Exception, match=r"explore: order") as failed:
+        await thp.explore(scenario, runs=runs)
+    found = re.search(r"replay='(.*)'", failed.value.__notes__[-1])
+    assert found is not None
+    return failed.type, found[1]
+
+
+@pytest.mark.proves("E1")
+@pytest.mark.parametrize("scenario", BUGGY, ids=lambda each: each.__name__)
+async def test_a_bug_is_found_in_few_runs(scenario: Scenario) -> None:
+    """Each of these needs four orders at most."""
+    kind, replay = await replay_of_failure(scenario, runs=8)
+
+    with pytest.raises(kind, match=r"explore: this order fails"):
+        await thp.explore(scenario, replay=replay)
+
+
+@pytest.mark.proves("E1", "E3")
+@pytest.mark.parametrize("scenario", BUGGY, ids=lambda each: each.__name__)
+def test_what_is_found_fails_on_a_plain_loop_as_well(scenario: Scenario) -> None:
+    """Nothing of ours is needed: only the order counts."""
+    kind, replay = asyncio.run(replay_of_failure(scenario, runs=8))
+
+    if issubclass(kind, Stuck):
+        assert not ByHand(replay).run(scenario)
+    else:
+        with pytest.raises(kind):
+            ByHand(replay).run(scenario)
+
+
+@pytest.mark.proves("E2")
+@pytest.mark.parametrize("scenario", RIGHT, ids=lambda each: each.__name__)
+async def test_a_program_that_is_right_is_left_alone(scenario: Scenario) -> None:
+    """Whatever relies on the order of tasks, locks and timers passes, and all orders are tried."""
+    explored = await thp.explore(scenario, runs=300)
+
+    assert explored.complete
+    assert explored.runs < 150
