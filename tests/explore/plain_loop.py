@@ -23,10 +23,10 @@ class HandLoop(asyncio.SelectorEventLoop):
         """Return the time that was set."""
         return self.now
 
-    def call_at(self, when: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """Set a timer that is a bit later than those before: the loop does not keep the order of equal deadlines."""
         self.timers += 1
-        return super().call_at(when + self.timers * EPSILON, *args, **kwargs)
+        return super().call_at(when + self.timers * EPSILON, callback, *args, context=context)
 
 
 class ByHand:

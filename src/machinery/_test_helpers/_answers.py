@@ -1,11 +1,12 @@
 """The answers from outside in one run of a scenario, and the moments at which they may arrive."""
 
-from asyncio import Future, Task, all_tasks, current_task
+from asyncio import Future, Task, current_task
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from math import inf
 from sys import _getframe
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from machinery._test_helpers._asyncio_internals import ready_queue, running_loop_or_none
 from machinery._test_helpers._clock import NEVER
@@ -47,12 +48,13 @@ class Call:
     channel: Hashable
     place: Place | None
     task: "Task[Any] | None"
+    """Who asked; ``None`` if that was the scenario itself."""
     answer: "Future[None]"
 
     def __str__(self) -> str:
-        by = "a coroutine outside of any task" if self.task is None else task_name(self.task)
-        place = "an unknown place" if self.place is None else location(self.place)
-        return f"{self.label} ({self.number}), awaited at {place} by {by}"
+        by = "the scenario itself" if self.task is None else task_name(self.task)
+        at = "" if self.place is None else f" at {location(self.place)}"
+        return f"{self.label} ({self.number}), awaited{at} by {by}"
 
 
 class Answers:
@@ -60,15 +62,16 @@ class Answers:
 
     turn = Turn.ANSWERS
 
-    def __init__(self, time: VirtualTime, chooser: Chooser) -> None:
+    def __init__(self, time: VirtualTime, chooser: Chooser, tasks: "WeakSet[Task[Any]]") -> None:
         self.asked: list[Call] = []
         """All answers that have been asked for, in this order."""
         self.steps: list[Step] = []
         self.is_over = False
         self.others_waited = False
         """Whether another task of the run ever waited while an answer was outstanding."""
-        self.older_tasks: set[Task[Any]] = set()
-        """The tasks that do not belong to the run, and the scenario's own."""
+        self.own_task: Task[Any] | None = None
+        """The task in which the scenario runs."""
+        self._tasks = tasks
         self._time = time
         self._hook = time.hook
         self._chooser = chooser
@@ -115,7 +118,9 @@ class Answers:
             raise RuntimeError(f"outside({label!r}) belongs to {loop!r}, but another loop is running")
         hash(channel)
         place = place_of_caller(_getframe(1))
-        call = Call(len(self.asked) + 1, label, channel, place, current_task(), loop.create_future())
+        task = current_task()
+        asker = None if task is self.own_task else task
+        call = Call(len(self.asked) + 1, label, channel, place, asker, loop.create_future())
         self.asked.append(call)
         self._outstanding[call.number] = call
         try:
@@ -200,8 +205,8 @@ class Answers:
 
     def _note_others(self, number: int) -> None:
         if not self.others_waited:
-            tasks = all_tasks(self._hook.loop) - self.older_tasks
-            self.others_waited = len(tasks - {self.asked[number - 1].task}) > 0
+            asker = self.asked[number - 1].task
+            self.others_waited = any(task is not asker and not task.done() for task in self._tasks)
 
     def _give(self, number: int) -> None:
         self.asked[number - 1].answer.set_result(None)
