@@ -245,6 +245,29 @@ class TestSearch:
         assert len([line for line in lines if line.startswith("  *")]) == 4
 
     @pytest.mark.proves("E6")
+    async def test_no_more_runs_than_wanted_make_it_simpler(self) -> None:
+        """One or two of them leave out few departures."""
+
+        async def scenario(outside: Outside) -> None:
+            late: list[int] = []
+
+            async def ask(number: int) -> None:
+                await outside("answer")
+                assert number != 0 or len(late) < 2
+                late.append(number)
+
+            await asyncio.gather(*map(ask, range(20)))
+
+        departures = []
+        for seed in range(20):
+            try:
+                await thp.explore(scenario, runs=2, seed=seed)
+            except AssertionError as error:
+                departures.append(len([line for line in order_of(error) if line.startswith("  *")]))
+
+        assert max(departures) > 2
+
+    @pytest.mark.proves("E6")
     async def test_it_tells_that_something_else_than_the_order_decides(self) -> None:
         """The same order did not fail again at once."""
         runs = 0

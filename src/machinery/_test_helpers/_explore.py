@@ -167,17 +167,12 @@ async def _attempted(loop: AbstractEventLoop, scenario: Scenario, chooser: Choos
     own = current_task()
     cancels_before = own.cancelling() if own is not None else 0
     run = Run(loop, chooser)
-    try:
-        # In a task of its own, so that what it sets in its context is gone in the next run.
-        await loop.create_task(run.play(scenario))
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        is_cancelled = isinstance(error, CancelledError) and own is not None and own.cancelling() > cancels_before
-        if is_cancelled or error is run.misuse or is_skip(error):
-            raise
-        return _Attempt(run, error)
-    return _Attempt(run, None)
+    # In a task of its own, so that what it sets in its context is gone in the next run.
+    failure = await loop.create_task(run.play(scenario))
+    is_cancelled = isinstance(failure, CancelledError) and own is not None and own.cancelling() > cancels_before
+    if failure is not None and (is_cancelled or failure is run.misuse or is_skip(failure)):
+        raise failure
+    return _Attempt(run, failure)
 
 
 async def _replayed(loop: AbstractEventLoop, scenario: Scenario, text: str) -> Explored:

@@ -47,8 +47,17 @@ class Run:
         self._block: OpenBlock
         self._work: WorkElsewhere
 
-    async def play(self, scenario: Scenario) -> None:
-        """Run the scenario, and cancel what it leaves behind."""
+    async def play(self, scenario: Scenario) -> BaseException | None:
+        """Run the scenario, cancel what it leaves behind, and return what leaves its block."""
+        try:
+            await self._play(scenario)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:
+            return error
+        return None
+
+    async def _play(self, scenario: Scenario) -> None:
         __tracebackhide__ = True
         self.answers.own_task = current_task()
         _run_of_context.set(self)
@@ -67,11 +76,11 @@ class Run:
                 await self._cancel_left_behind()
                 raise
             left = await self._cancel_left_behind()
-            if left:
-                raise RuntimeError(
-                    f"after this run, {', '.join(map(task_name, left))} did not end when cancelled"
-                    f" {_CLEANUP_ROUNDS} times: the tasks of a scenario have to end, so that it can run again"
-                )
+        if left:
+            raise RuntimeError(
+                f"after this run, {', '.join(map(task_name, left))} did not end when cancelled {_CLEANUP_ROUNDS} times:"
+                " the tasks of a scenario have to end, so that it can run again"
+            )
 
     async def _called(self, scenario: Scenario, outside: Outside) -> None:
         __tracebackhide__ = True
