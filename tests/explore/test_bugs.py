@@ -65,6 +65,22 @@ async def test_a_program_that_is_right_is_left_alone(scenario: Scenario) -> None
     assert explored.runs < 150
 
 
+if sys.version_info >= (3, 12):
+
+    @pytest.mark.proves("E1", "E2")
+    def test_eager_tasks_make_no_difference() -> None:
+        """What is wrong is found, and what is right is left alone."""
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            for scenario in BUGGY:
+                await replay_of_failure(scenario, runs=8)
+            for scenario in RIGHT:
+                assert (await thp.explore(scenario, runs=300)).complete
+
+        on_asyncio(main())
+
+
 async def cancellation_swallowed_by_wait_for(outside: Outside) -> None:
     """A reply and a cancellation meet in `asyncio.wait_for`."""
 

@@ -40,7 +40,7 @@ class Choices:
         self.is_random = random is not None
         self._given = given
         self._random = random
-        self._rate = random.random() if random is not None else 0.0
+        self._rate = random.random() ** 2 if random is not None else 0.0
         self._widths: list[int] = []
         self._all_fit = True
 
