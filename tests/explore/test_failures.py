@@ -333,8 +333,8 @@ class TestWhatIsNoFailure:
         assert not hasattr(skipped.value, "__notes__")
 
     @pytest.mark.proves("E7")
-    async def test_a_cancellation_from_outside(self) -> None:
-        """What the run has started is cancelled too."""
+    async def test_a_cancellation_from_outside(self, caplog: pytest.LogCaptureFixture) -> None:
+        """What the run has started is cancelled too, and the order is logged as well."""
         ended: list[str] = []
 
         async def wait_for_ever() -> None:
@@ -345,7 +345,7 @@ class TestWhatIsNoFailure:
 
         async def scenario(outside: Outside) -> None:
             other = asyncio.create_task(wait_for_ever())
-            await asyncio.sleep(0)
+            await outside("answer")
             task.cancel()
             try:
                 await other
@@ -353,10 +353,16 @@ class TestWhatIsNoFailure:
                 ended.append("scenario")
 
         task = asyncio.create_task(thp.explore(scenario))
-        await asyncio.wait([task])
+        with caplog.at_level(logging.WARNING), pytest.raises(asyncio.CancelledError) as cancelled:
+            await task
 
         assert task.cancelled()
         assert sorted(ended) == ["other", "scenario"]
+        assert order_of(cancelled.value)[:2] == [
+            "explore: cancelled in this order; * marks what departs from first come, first served",
+            "    1. answer (1), awaited at HERE by the scenario itself",
+        ]
+        assert logged(caplog)[-1] == cancelled.value.__notes__[-1]
 
     @pytest.mark.proves("E7")
     async def test_a_cancellation_of_its_own_is_a_failure(self) -> None:

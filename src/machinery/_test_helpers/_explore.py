@@ -169,10 +169,15 @@ async def _attempted(loop: AbstractEventLoop, scenario: Scenario, chooser: Choos
     run = Run(loop, chooser)
     # In a task of its own, so that what it sets in its context is gone in the next run.
     failure = await loop.create_task(run.play(scenario))
-    is_cancelled = isinstance(failure, CancelledError) and own is not None and own.cancelling() > cancels_before
-    if failure is not None and (is_cancelled or failure is run.misuse or is_skip(failure)):
+    attempt = _Attempt(run, failure)
+    if isinstance(failure, CancelledError) and own is not None and own.cancelling() > cancels_before:
+        error = _with_note(attempt, "explore: cancelled in this order")
+        # Watchdogs raise an exception of their own in place of this one, and its notes are lost.
+        logger.warning("%s", error.__notes__[-1])
+        raise error
+    if failure is not None and (failure is run.misuse or is_skip(failure)):
         raise failure
-    return _Attempt(run, failure)
+    return attempt
 
 
 async def _replayed(loop: AbstractEventLoop, scenario: Scenario, text: str) -> Explored:
