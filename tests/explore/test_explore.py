@@ -263,17 +263,51 @@ class TestRule:
         assert log == ["work", "answer"]
 
     @pytest.mark.proves("E3")
+    async def test_the_clock_waits_for_work_that_an_answer_has_set_off(self) -> None:
+        """Also in the middle of what the answer has set off."""
+        seen: set[bool] = set()
+
+        async def scenario(outside: Outside) -> None:
+            finish, is_working = threading.Event(), False
+
+            async def work() -> None:
+                nonlocal is_working
+                await outside("answer")
+                working = asyncio.create_task(asyncio.to_thread(finish.wait))
+                await asyncio.sleep(0)
+                is_working = True
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                is_working = False
+                finish.set()
+                await working
+
+            asyncio.get_running_loop().call_later(5, lambda: seen.add(is_working))
+            await work()
+            await asyncio.sleep(5)
+
+        await thp.explore(scenario, runs=40)
+
+        assert seen == {False}
+        await thp.explore(scenario, replay="1 clock@1")
+        with pytest.raises(ValueError, match=r"step 2 of replay='1 clock@2', which is clock@2, is not possible"):
+            await thp.explore(scenario, replay="1 clock@2")
+
+    @pytest.mark.proves("E3")
     async def test_the_clock_of_a_block_in_the_scenario_passes_no_answer(self) -> None:
-        """It moves when no answer is outstanding."""
+        """It moves when no answer is outstanding, and the clock around it stands meanwhile."""
         seen: list[float] = []
 
         async def scenario(outside: Outside) -> None:
+            around = asyncio.create_task(asyncio.sleep(1))
+            await asyncio.sleep(0)
             async with thp.mocked_call_later():
                 sleeping = asyncio.create_task(asyncio.sleep(1))
                 await outside("answer")
                 seen.append(time.time())
                 await sleeping
                 assert time.time() == 1
+                assert not around.done()
 
         assert (await thp.explore(scenario)).complete
         assert set(seen) == {0.0}
@@ -336,6 +370,20 @@ class TestEachRun:
         assert [each.cancelled() for each in left] == [True, True]
 
     @pytest.mark.proves("E4")
+    async def test_nobody_is_left_waiting_for_an_answer(self) -> None:
+        """Not even a task that the loop was not asked to start."""
+        left: list[asyncio.Task[None]] = []
+
+        async def scenario(outside: Outside) -> None:
+            left.append(asyncio.Task(outside("never"), loop=asyncio.get_running_loop()))
+            await asyncio.sleep(0)
+
+        await thp.explore(scenario, replay="")
+        await asyncio.wait(left)
+
+        assert left[0].cancelled()
+
+    @pytest.mark.proves("E4")
     async def test_tasks_of_others_are_left_alone(self) -> None:
         """They may begin on the same loop during a run."""
         go_on, started = asyncio.Event(), asyncio.Event()
@@ -366,7 +414,6 @@ class TestEachRun:
         async def stay(outside: Outside) -> None:
             while not stop.is_set():
                 with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.sleep(1)
                     await outside("answer")
 
         async def scenario(outside: Outside) -> None:

@@ -146,12 +146,9 @@ class EarlyDetector:
         self._hook = hook
         self._work = work
         self._block = block
-        self._has_acted = False
 
     def on_idle(self, idle_seconds: float) -> float:
-        """Give up once; after that it is for the detector of the block to insist."""
-        if self._has_acted:
-            return inf
+        """Give up when nothing can happen any more."""
         if self._work.running():
             return UNSURE_AFTER
         patience = UNSURE_AFTER
@@ -160,7 +157,6 @@ class EarlyDetector:
             patience = 0 if active_count() == 1 else SURE_AFTER
         if idle_seconds < patience:
             return patience - idle_seconds
-        self._has_acted = True
         reason = "deadlock: every task is waiting, no answer is outstanding, and nothing is left to wake one"
         return 0 if self._block.give_up(reason) else inf
 
