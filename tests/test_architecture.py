@@ -144,3 +144,14 @@ def test_only_one_module_relies_on_what_asyncio_does_not_document() -> None:
 
     assert found.pop(INTERNALS), "the check finds nothing where there is much to find"
     assert found == {}
+
+
+def test_no_module_reads_the_variables_of_frames() -> None:
+    """Those of another thread may be changed meanwhile, which can crash a free-threaded interpreter."""
+    readers = [
+        name
+        for name, tree in sources().items()
+        if any(isinstance(node, ast.Attribute) and node.attr == "f_locals" for node in ast.walk(tree))
+    ]
+
+    assert readers == []

@@ -1,6 +1,6 @@
-import asyncio
 import dataclasses
 import warnings
+from asyncio import AbstractEventLoop, Future, get_event_loop, get_running_loop, wait
 from collections.abc import Generator
 from types import TracebackType
 from typing import Self
@@ -9,36 +9,41 @@ from machinery._helpers import _protocols as protocols
 
 
 class CTX:
-    """A named lifetime on an event loop: it ends once, and its children end with it.
+    """A named lifetime on an event loop. It ends once, and its children end with it.
 
-    The members are described at `machinery.helpers.protocols.CTX`.
+    Its members are those of the protocol :class:`machinery.helpers.protocols.CTX`.
 
-    >>> import asyncio, logging
-    >>> from machinery import helpers as hp
-    >>> async def main() -> None:
-    ...     with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
-    ...         child = ctx.child(name="reader")
-    ...         print(child)
-    ...     print(child)
-    >>> asyncio.run(main())
-    <CTX 'app::reader': pending>
-    <CTX 'app::reader': cancelled>
+    .. code-block:: python
+
+        import logging
+
+        from machinery import helpers as hp
+
+
+        async def test_a_child_ends_with_its_parent():
+            with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
+                child = ctx.child(name="reader")
+                assert child.name == "app::reader"
+                assert not child.done()
+            assert child.cancelled()
     """
 
-    def __init__(self, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, name: str, log: protocols.Logger, loop: AbstractEventLoop) -> None:
         self.name = name
         self.log = log
         self.loop = loop
-        self._future: asyncio.Future[None] = loop.create_future()
+        self._future: Future[None] = loop.create_future()
         self._parent: CTX | None = None
         self._children: dict[CTX, None] = {}  # a set that remembers the order
 
     @classmethod
-    def beginning(cls, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop | None = None) -> Self:
-        """Make a context that has no parent.
+    def beginning(cls, *, name: str, log: protocols.Logger, loop: AbstractEventLoop | None = None) -> Self:
+        """Make a context without a parent.
 
-        `loop` is by default the running loop or, when none runs, the current one.
-        Raises `RuntimeError` when there is neither (before Python 3.12, asyncio may make one instead).
+        :param name: appears in logs and reprs.
+        :param log: where it and its children log.
+        :param loop: ``None`` means the running loop or, if none runs, the current one.
+        :raises RuntimeError: if there is neither (before Python 3.12, asyncio may make one instead).
         """
         return cls(name=name, log=log, loop=_current_loop() if loop is None else loop)
 
@@ -98,10 +103,10 @@ class CTX:
         return self._future.remove_done_callback(_Notify(self, cb))
 
     def __await__(self) -> Generator[None, None, None]:
-        if asyncio.get_running_loop() is not self.loop:
+        if get_running_loop() is not self.loop:
             raise RuntimeError(f"{self!r} lives on {self.loop!r}: await it in a task of that loop")
         # Awaiting the future itself would let one cancelled waiter cancel it for all.
-        yield from asyncio.wait([self._future]).__await__()
+        yield from wait([self._future]).__await__()
         self.result()
 
     def __enter__(self) -> Self:
@@ -115,20 +120,20 @@ class CTX:
 
 @dataclasses.dataclass(frozen=True)
 class _Notify:
-    """Call back with the context in place of its future; equal for equal callbacks, so it can be removed."""
+    """Calls back with the context in place of its future. Equal for equal callbacks, so that it can be removed."""
 
     ctx: CTX
     callback: protocols.FutureCallback[None]
 
-    def __call__(self, _: asyncio.Future[None]) -> None:
+    def __call__(self, _: Future[None]) -> None:
         self.callback(self.ctx)
 
 
-def _current_loop() -> asyncio.AbstractEventLoop:
+def _current_loop() -> AbstractEventLoop:
     with warnings.catch_warnings():
         # Python 3.12 and 3.13 warn and then make a loop that nobody runs.
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            return asyncio.get_event_loop()
+            return get_event_loop()
         except (DeprecationWarning, RuntimeError):
             raise RuntimeError("no event loop is running or set: pass loop=, or begin in async code") from None

@@ -32,9 +32,9 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
     Without it, that loop reads virtual time.
 ``loop._default_executor``
     Whether a call in the default executor stays in this process and interpreter.
-``_fut_waiter``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
-``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine behind ``asyncio.sleep(0)``,
-the names of the functions that run loops and callbacks
+``_fut_waiter``, ``_asyncio_awaited_by``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering
+futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine
+behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations
@@ -54,7 +54,7 @@ from asyncio import (
     TimerHandle,
     _get_running_loop,
 )
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Container, Iterator, Sized
 from functools import partial
 from logging import getLogger
 from os.path import abspath, dirname, sep
@@ -229,6 +229,11 @@ def awaited_future(task: Task[Any]) -> object:
 def gathered(future: object) -> list[object]:
     """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
     return list(getattr(future, "_children", ()))
+
+
+def awaited_by(task: Task[Any]) -> Container[object]:
+    """Return the tasks that await a task, also through functions of asyncio; Python tells this since 3.14."""
+    return getattr(task, "_asyncio_awaited_by", None) or ()
 
 
 def callback_of(handle: Handle) -> tuple[Any, tuple[Any, ...]]:

@@ -1,13 +1,13 @@
 """The context manager behind both helpers."""
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._source import drop_hidden, drop_hidden_start
 from machinery._test_helpers._task_watch import DeadlockDetector, TaskWatch
+from machinery._test_helpers._undo import UndoStack
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class OpenBlock:
     """A block that has been entered: what has to be undone, and the task that it watches."""
 
     def __init__(self, content: Content) -> None:
-        self.undo = ExitStack()
+        self.undo = UndoStack()
         self.hook = content.hook
         self.watch = TaskWatch(self.hook, content.report)
 
@@ -54,8 +54,12 @@ class OpenBlock:
         detector = DeadlockDetector(self.hook, self.give_up)
         self.undo.callback(self.hook.remove, detector)
         self.hook.add(detector, first=True)
-        self.undo.callback(self.hook.cancellation_watchers.remove, self.watch)
+        self.undo.callback(self._forget)
         self.hook.cancellation_watchers.append(self.watch)
+
+    def _forget(self) -> None:
+        if self.watch in self.hook.cancellation_watchers:
+            self.hook.cancellation_watchers.remove(self.watch)
 
 
 class Block(Generic[T]):
@@ -73,12 +77,13 @@ class Block(Generic[T]):
                 raise RuntimeError("this block has been entered before: call the helper again for another one")
             content, held = self._make()
             self._content, block = content, OpenBlock(content)
-            with block.undo:
+            try:
                 content.open(block)
                 block.watch_task()
-                self._open = block
-                # Everything is in place, so nothing is undone here.
-                block.undo = block.undo.pop_all()
+            except BaseException:
+                block.close()
+                raise
+            self._open = block
             return held
         except BaseException as error:
             error.__traceback__ = drop_hidden_start(error.__traceback__)
@@ -92,8 +97,10 @@ class Block(Generic[T]):
         if block is None or content is None:
             raise RuntimeError("this block has not been entered")
         try:
-            with block.undo:
+            try:
                 self._raise_own(block, content, error)
+            finally:
+                block.close()
         except BaseException as own:
             own.__traceback__ = drop_hidden_start(own.__traceback__)
             raise

@@ -99,15 +99,14 @@ class IdleHook(abc.ABC):
         self._on_loop: dict[str, object] = {"close": self._close}
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
-        """Ask a listener from now on, last or first of those with the same turn."""
-        if not self._listeners:
-            try:
-                self._install()
-            except BaseException:
-                self._uninstall()
-                raise
-            self.of_loop[self.loop] = self
+        """Ask a listener from now on, last or first of those with the same turn.
+
+        If this fails, :meth:`remove` undoes what has been done.
+        """
         self._listeners.insert(0 if first else len(self._listeners), listener)
+        if len(self._listeners) == 1:
+            self.of_loop[self.loop] = self
+            self._install()
         self._listeners.sort(key=_turn_of)
 
     def remove(self, listener: Listener) -> None:
@@ -116,7 +115,7 @@ class IdleHook(abc.ABC):
         if listener in self._listeners:
             self._listeners.remove(listener)
             if not self._listeners:
-                del self.of_loop[self.loop]
+                self.of_loop.pop(self.loop, None)
                 self._uninstall()
 
     def listeners_of(self, turn: Turn) -> Iterator[Listener]:

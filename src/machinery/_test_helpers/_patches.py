@@ -21,6 +21,10 @@ class Patches:
             self._originals.setdefault(name, current.get(name, _ABSENT))
             setattr(self._target, name, value)
 
+    def replaces(self, name: str) -> bool:
+        """Return whether any of the sets replaces an attribute."""
+        return any(name in attributes for attributes in self._sets)
+
     def remove(self, attributes: Mapping[str, object]) -> None:
         """Take these replacements away, except where somebody else has since replaced them again."""
         self._sets = [other for other in self._sets if other is not attributes]

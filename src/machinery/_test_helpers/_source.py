@@ -8,7 +8,8 @@ from functools import cache, partial
 from gc import get_referents
 from inspect import CORO_CREATED, getcoroutinestate, isasyncgen, isawaitable, iscoroutine, isgenerator
 from linecache import getline
-from os.path import abspath, dirname, relpath
+from os import getcwd
+from os.path import abspath, dirname
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -19,7 +20,6 @@ _HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath
 
 _SITE_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STANDARD_LIBRARY = dirname(abspath(os.__file__)) + os.sep
-_PARENT_FOLDER = os.pardir
 _SEPARATOR = os.sep
 _WIDTH = 80
 _MOST_FRAMES = 1000
@@ -72,11 +72,11 @@ def location(place: Place) -> str:
     if _is_library(path):
         return f"{_inside_library(path)}:{line}"
     try:
-        relative = relpath(path)
-    except (OSError, ValueError):
-        # There is no current directory any more, or it is on another drive.
-        relative = path
-    return f"{path if relative.startswith(_PARENT_FOLDER) else relative}:{line}"
+        folder = getcwd() + _SEPARATOR
+    except OSError:
+        # There is no current directory any more.
+        folder = ""
+    return f"{path.removeprefix(folder)}:{line}"
 
 
 def drop_hidden_start(traceback: TracebackType | None) -> TracebackType | None:
@@ -108,6 +108,11 @@ def only_yields(task: "Task[Any]") -> bool:
     """Return whether a task waits for nothing but its next turn, as with ``asyncio.sleep(0)``."""
     frames = list(frames_of(task))
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
+
+
+def is_wrapper(task: "Task[Any]") -> bool:
+    """Return whether a task runs only code of asyncio and ours: asyncio has made it around an awaitable."""
+    return all(_is_hidden(frame.f_code) for frame in frames_of(task))
 
 
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from asyncio import AbstractEventLoop, CancelledError, Future
 from collections.abc import Iterable
+from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from logging import getLogger
@@ -87,7 +88,9 @@ class VirtualTime:
     def _close(self) -> None:
         self.is_closed = self._virtual_loop.is_closed = True
         passed = {"virtual_seconds": self.clock.passed(), "real_seconds": monotonic() - self._began_at}
-        logger.debug("%r: %s virtual seconds took %.6f real seconds", self, *passed.values(), extra=passed)
+        # A test may have mocked what a log record is made of, such as time.time.
+        with suppress(Exception):
+            logger.debug("%r: %s virtual seconds took %.6f real seconds", self, *passed.values(), extra=passed)
 
     def _hand_over_timers(self) -> None:
         """Let pending timers go on in the time that surrounds the block, for what remains of their delay."""
@@ -96,9 +99,12 @@ class VirtualTime:
             return
         for _, _, reached in self._adds:
             reached.cancel()
+        # A loop's own call_later reads time.monotonic, which a test may have mocked.
+        is_nested = self.hook.patches.replaces("call_later")
+        call_later = self.loop.call_later if is_nested else self.hook.real_call_later
         for _, timer in waiting:
             delay = timer.when() - self.clock.now
-            timer.owner = TransferredTimer(self.loop.call_later(delay, run_handle, timer))
+            timer.owner = TransferredTimer(call_later(delay, run_handle, timer))
 
     async def add(self, amount: float) -> None:
         """Wait until the clock has moved by an amount."""

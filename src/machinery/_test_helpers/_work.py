@@ -105,9 +105,10 @@ class WorkElsewhere:
         """Return what is shared by the blocks of a loop, for one more block; ``undo`` is given what ends that."""
         work = cls._of_hook.get(hook)
         if work is None:
-            work = cls._of_hook[hook] = cls(hook)
+            work = cls(hook)
         undo(work._close)
         work._blocks += 1
+        cls._of_hook[hook] = work
         if work._blocks == 1:
             hook.patches.add(work._attributes)
         return work
