@@ -98,6 +98,7 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "watchdogs": [*ALT, *SHORT, *watchdog(60), "cases_of_watchdogs.py"],
         "hang": [*ALT, *watchdog(1), *HANG],
         "stuck": [*ALT, *watchdog(30), STUCK],
+        "explore": [*ALT, *SHORT, "cases_of_explore.py"],
     },
     "pytest-asyncio": {
         "xdist": [*ASYNCIO, *SHORT, *scope("function"), "cases.py", *XDIST],
@@ -112,13 +113,17 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "hang in a timeout": [*ASYNCIO, *scope("function"), *HANG],
         "timeout inside": [*ASYNCIO, *scope("function"), "cases_that_fail.py::test_timeout_inside"],
         "stuck": [*ASYNCIO, *scope("function"), STUCK],
+        **{
+            f"explore, {name}": [*ASYNCIO, *SHORT, *scope(name), "cases_of_explore.py"]
+            for name in ("function", "session")
+        },
     },
     "pytest-timeout": {
         "hang": [*timeout_plugin(2, "signal"), *HANG[:2]],
         "stuck, signal": [*timeout_plugin(30, "signal"), STUCK],
         "stuck, thread": [*timeout_plugin(30, "thread"), STUCK],
     },
-    "anyio": {"cases": [*ANYIO, *SHORT, "cases.py"]},
+    "anyio": {"cases": [*ANYIO, *SHORT, "cases.py"], "explore": [*ANYIO, *SHORT, "cases_of_explore.py"]},
     **HELD_BY_FIXTURES,
     # One runner for each process: they leave loops to each other.
     "disturbed, alt-pytest-asyncio": {

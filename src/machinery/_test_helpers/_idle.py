@@ -28,8 +28,9 @@ class Turn(IntEnum):
 
     DOMINOS = 0
     ALL_TASKS_BLOCKED = 1
-    CLOCKS = 2
-    DEADLOCKS = 3
+    ANSWERS = 2
+    CLOCKS = 3
+    DEADLOCKS = 4
 
 
 _LAST_TURN = Turn.DEADLOCKS
@@ -100,6 +101,8 @@ class IdleHook(abc.ABC):
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
         """Asked in each iteration, while no task runs."""
+        self.before_iteration: Callable[[], object] | None = None
+        """Called before each iteration in which something is ready, where the ready queue is known."""
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
@@ -128,6 +131,10 @@ class IdleHook(abc.ABC):
             if not self._listeners:
                 self.of_loop.pop(self.loop, None)
                 self._uninstall()
+
+    def listeners_of(self, turn: Turn) -> Iterator[Listener]:
+        """Return the listeners of a turn, in the order in which they are asked."""
+        return (listener for listener in self._listeners if listener.turn is turn)
 
     @property
     def is_busy(self) -> bool:

@@ -90,6 +90,8 @@ class SelectorHook(IdleHook):
                 self._note_cancellations()
         if events:
             self.events_seen += 1
+        if self.before_iteration is not None and self._ready:
+            self.before_iteration()
         return events
 
     def _when_idle(self, timeout: float | None) -> Any:
