@@ -35,6 +35,10 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
 ``_fut_waiter``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
 ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine behind ``asyncio.sleep(0)``
     Who waits for what, and who set it. Without them reports say less.
+``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
+    Whether somebody waits for the first word of a server. Without them only some 50 ms are left for it.
+``asyncio.futures._set_result_unless_cancelled``
+    What ends a sleep. Without it all timers are taken for timeouts, before which answers get more time.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations
     between which sockets are read.
@@ -51,8 +55,11 @@ from asyncio import (
     Task,
     TimerHandle,
     _get_running_loop,
+    all_tasks,
+    futures,
+    sleep,
 )
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from functools import partial
 from logging import getLogger
 from selectors import DefaultSelector
@@ -80,6 +87,8 @@ _asyncio_logger = getLogger("asyncio")
 TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 """The modules whose callbacks are set on behalf of a task."""
 
+_end_of_sleep = getattr(futures, "_set_result_unless_cancelled", Task)
+_NO_TRANSPORTS: Mapping[int, Any] = {}
 _UNKNOWN_LOOP = SimpleNamespace(_scheduled=True, _debug=True)
 
 
@@ -221,6 +230,23 @@ def awaited_future(task: Task[Any]) -> object:
     return getattr(task, "_fut_waiter", None)
 
 
+def task_waiting_for(loop: AbstractEventLoop, future: object) -> Task[Any] | None:
+    """Return the task that waits for a future."""
+    return next((task for task in all_tasks(loop) if awaited_future(task) is future), None)
+
+
+def stream_waiter(loop: AbstractEventLoop, fd: int) -> object:
+    """Return the future of whoever waits for the stream of a file to bring something; ``None`` if nobody does."""
+    transport = getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
+    protocol = None if transport is None else transport.get_protocol()
+    return getattr(getattr(protocol, "_stream_reader", None), "_waiter", None)
+
+
+def ends_sleep(handle: Handle) -> bool:
+    """Return whether a timer ends an ``asyncio.sleep``, and not a timeout."""
+    return getattr(handle, "_callback", None) is _end_of_sleep
+
+
 def gathered(future: object) -> list[object]:
     """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
     return list(getattr(future, "_children", ()))
@@ -240,6 +266,11 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
     timeout = getattr(callback, "__self__", None) if getattr(callback, "__module__", None) in TASK_MODULES else None
     task = getattr(timeout, "_task", None)
     return task if isinstance(task, Task) else None
+
+
+def is_sleep(code: CodeType) -> bool:
+    """Return whether a coroutine is ``asyncio.sleep``."""
+    return code is sleep.__code__
 
 
 def is_sleep_zero(code: CodeType) -> bool:

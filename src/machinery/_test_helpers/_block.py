@@ -51,7 +51,7 @@ class OpenBlock:
 
     def watch_task(self) -> None:
         """Let the hook know of the task, and look for deadlocks."""
-        detector = DeadlockDetector(self.hook, self.give_up)
+        detector = DeadlockDetector(self.hook, self.watch)
         self.undo.callback(self.hook.remove, detector)
         self.hook.add(detector, first=True)
         self.undo.callback(self.hook.cancellation_watchers.remove, self.watch)

@@ -2,7 +2,7 @@
 
 import select
 from asyncio import AbstractEventLoop, Handle, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -42,6 +42,13 @@ class UvloopHook(IdleHook):
         self._quiet_iterations = 0
         self._idle_since: float | None = None
         self._idle_counted = 0.0
+
+    @property
+    def reports_events(self) -> bool:
+        return False
+
+    def files(self) -> Collection[int]:
+        return files_of_epoll(uvloop_backend(self.loop))
 
     def real_time(self) -> float:
         return self._real_time()
@@ -145,3 +152,12 @@ def _poll_of(loop: AbstractEventLoop) -> Callable[[], object]:
     sockets = _poll()
     sockets.register(backend, select.POLLIN)
     return partial(sockets.poll, 0)
+
+
+def files_of_epoll(backend: int | None) -> list[int]:
+    """Return the files that are watched by an epoll; none on systems other than Linux."""
+    try:
+        with open(f"/proc/self/fdinfo/{backend}") as info:
+            return [int(line.split()[1]) for line in info if line.startswith("tfd:")]
+    except OSError:
+        return []

@@ -13,7 +13,7 @@ from os.path import abspath, dirname, relpath
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import is_sleep_zero
+from machinery._test_helpers._asyncio_internals import is_sleep, is_sleep_zero
 
 _ASYNCIO = dirname(abspath(asyncio.__file__)) + os.sep
 _HIDDEN = (_ASYNCIO, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
@@ -110,6 +110,12 @@ def only_yields(task: "Task[Any]") -> bool:
     """Return whether a task waits for nothing but its next turn, as with ``asyncio.sleep(0)``."""
     frames = list(frames_of(task))
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
+
+
+def is_asleep(task: "Task[Any]") -> bool:
+    """Return whether a task waits for the end of ``asyncio.sleep``."""
+    frames = list(frames_of(task))
+    return bool(frames) and is_sleep(frames[-1].f_code)
 
 
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:

@@ -4,6 +4,7 @@ from asyncio import CancelledError, current_task
 from collections.abc import Callable, Iterable
 from logging import getLogger
 from math import inf
+from typing import ClassVar
 
 from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._known_tools import is_skip
@@ -13,6 +14,9 @@ logger = getLogger("machinery.test_helpers")
 
 STUCK_AFTER = 1.0
 """For how many real seconds nothing may be able to happen before a block is ended."""
+
+HOPELESS_AFTER = 5.0
+"""The same where only idle connections could wake it, before a report is logged."""
 
 _ALWAYS_KEEP = 10
 _KEEP_EVERY = 1.0
@@ -85,6 +89,10 @@ class TaskWatch:
         self.task.cancel()
         return True
 
+    def log_report(self, reason: str) -> None:
+        """Log a report while the block goes on."""
+        logger.warning("%s\n%s", reason, self._text(None))
+
     def leaving(self, error: BaseException | None) -> BaseException | None:
         """Add a report to what is leaving the block, and return what has to be raised in its place, if anything."""
         from_outside = self._take_back_cancels()
@@ -137,21 +145,39 @@ class TaskWatch:
 
 
 class DeadlockDetector:
-    """Ends a block in which nothing can happen any more."""
+    """Ends a block in which nothing can happen any more, and tells when only idle connections could change that."""
 
     turn = Turn.DEADLOCKS
 
-    def __init__(self, hook: IdleHook, give_up: Callable[[str], bool]) -> None:
+    gives_up_beside_connections_after: ClassVar[float] = inf
+    """For how many real seconds nothing but idle connections may be able to wake a block before it is ended as well."""
+
+    def __init__(self, hook: IdleHook, watch: TaskWatch) -> None:
         self._hook = hook
-        self._give_up = give_up
+        self._watch = watch
+        self._logged: tuple[int, float] | None = None
+        """How many events there had been when the report was logged, and for how long the loop had been idle."""
 
     def on_idle(self, idle_seconds: float) -> float:
         """Give up when nothing has happened for long enough, and nothing could."""
         if idle_seconds < STUCK_AFTER:
             return STUCK_AFTER - idle_seconds
-        if not self._hook.nothing_can_wake():
+        if self._hook.nothing_can_wake():
+            return self._give_up("deadlock: every task is waiting and nothing is left to wake one")
+        events, idle_before = self._logged or (None, 0.0)
+        waited = idle_seconds + (idle_before if events == self._hook.events_seen else 0.0)
+        is_due = waited >= HOPELESS_AFTER if self._logged is None else waited >= self.gives_up_beside_connections_after
+        if not is_due or not self._hook.only_connections_can_wake():
             return STUCK_AFTER
-        return 0 if self._give_up("deadlock: every task is waiting and nothing is left to wake one") else inf
+        reason = "deadlock: every task is waiting, and only what an idle connection brings unasked could wake one"
+        if self._logged is not None:
+            return self._give_up(reason)
+        self._logged = self._hook.events_seen, waited
+        self._watch.log_report(reason)
+        return 0
+
+    def _give_up(self, reason: str) -> float:
+        return 0 if self._watch.give_up(reason) else inf
 
     def on_loop_closed(self) -> None:
         """Do nothing: the block is closed by its helper."""
