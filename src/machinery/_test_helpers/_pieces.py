@@ -4,6 +4,7 @@ from asyncio import Task
 from collections.abc import Callable, Hashable
 from logging import getLogger
 from typing import Any
+from weakref import ref
 
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import waits_for_a_loop
@@ -34,6 +35,7 @@ _POLL = 0.005
 
 AnyTask = Task[Any]
 Pause = Callable[[AnyTask | None], float]
+TaskReference = Callable[[], AnyTask | None]
 
 
 class Piece:
@@ -62,8 +64,8 @@ class Piece:
         """Returns its description."""
         self.place = place
         """The user's line that began it."""
-        self.task = task
-        """The task that began it."""
+        self.task = task_reference(task)
+        """Returns the task that began it, if there is one and as long as it is there."""
         self.is_debt = False
         """Whether it is an answer that a server owes."""
         self.began = 0.0
@@ -97,7 +99,7 @@ class Pieces:
         self._warned: set[Hashable] = set()
         self._held_since: float | None = None
         """Since when nothing moves because of work, counted as the idle time in all by then."""
-        self._answered: tuple[Hashable, AnyTask | None, float] | None = None
+        self._answered: tuple[Hashable, TaskReference, float] | None = None
         """What has answered last since anything moved, who asked it, and the idle time in all by then."""
         self._asked_at: float | None = None
         self._begun_since_move: dict[Hashable, tuple[int, Piece]] = {}
@@ -125,7 +127,7 @@ class Pieces:
             self.calling_threads.discard(piece.thread)
         return piece
 
-    def note_answer(self, key: Hashable, asker: AnyTask | None) -> None:
+    def note_answer(self, key: Hashable, asker: TaskReference) -> None:
         """Note that a part of an answer has arrived, of which more may follow."""
         if key not in self._ignored:
             self._answered = key, asker, self._hook.total_idle_seconds
@@ -147,7 +149,7 @@ class Pieces:
         wait = max((piece.began + piece.limit - now for piece in holding if not piece.is_over_limit), default=0.0)
         if self._answered is not None and wait <= 0:
             _, asker, since = self._answered
-            wait = since + pause(asker) - now
+            wait = since + pause(asker()) - now
         if wait > 0:
             self.has_moved = False
             if self._held_since is None:
@@ -235,4 +237,14 @@ def _begun_at(piece: Piece) -> str:
 def _begins_at(piece: Piece) -> str:
     if piece.place is None:
         return piece.what()
-    return location(piece.place) + ("" if piece.task is None else f" in {task_name(piece.task)}")
+    task = piece.task()
+    return location(piece.place) + ("" if task is None else f" in {task_name(task)}")
+
+
+def task_reference(task: AnyTask | None) -> TaskReference:
+    """Return what returns a task as long as it is there."""
+    return _no_task if task is None else ref(task)
+
+
+def _no_task() -> None:
+    return None

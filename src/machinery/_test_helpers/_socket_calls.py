@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from sys import _getframe
 from typing import Any
 
-from machinery._test_helpers._connections import Connections, debt
+from machinery._test_helpers._connections import Connections, owed_answer
 from machinery._test_helpers._known_tools import only_listens
 from machinery._test_helpers._pieces import Pieces
 from machinery._test_helpers._socket_names import normal
@@ -29,7 +29,7 @@ def _connecting(
 ) -> Callable[..., Awaitable[Any]]:
     async def sock_connect(sock: Any, address: Any) -> Any:
         key, server = object(), normal(address)
-        pieces.begin(key, debt(("connect", server), server))
+        pieces.begin(key, owed_answer(("connect", server), server))
         try:
             connected = await connect(sock, address)
         except CancelledError:
