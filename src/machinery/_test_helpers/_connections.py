@@ -8,6 +8,7 @@ from asyncio import Task, current_task
 from collections.abc import Callable, Hashable
 from functools import partial
 from selectors import EVENT_READ
+from ssl import SSLObject
 from sys import _getframe
 from typing import Any
 
@@ -18,6 +19,7 @@ from machinery._test_helpers._real_time import monotonic
 from machinery._test_helpers._socket_names import Address, address_text, normal
 from machinery._test_helpers._sockets import Connection, Sockets
 from machinery._test_helpers._source import location, place_of_caller, task_name, waits_at
+from machinery._test_helpers._tls import TlsSessions
 
 
 class Connections:
@@ -32,6 +34,7 @@ class Connections:
         self._loop = hook.loop
         self._pieces = pieces
         self._sockets = Sockets(hook.files, self._forget)
+        self._tls = TlsSessions()
         self._owing: set[Connection] = set()
 
     def note_registered(self, fd: int) -> None:
@@ -45,6 +48,11 @@ class Connections:
         """Note that something was sent."""
         connection = self._sockets.of_socket(socket)
         connection.destination = normal(destination)
+        connection.tls = self._tls.link(connection) or connection.tls
+        if connection.tls is not None:
+            if connection.tls.keeps_silent:
+                return
+            connection.tls.has_written = False
         self.note_asked(connection)
 
     def note_asked(self, connection: Connection) -> None:
@@ -52,6 +60,16 @@ class Connections:
         connection.is_asked = True
         self.silent.pop(connection, None)
         self._owe(connection)
+
+    def note_tls_begun(self, tls: SSLObject, method: str) -> None:
+        """Note that a method that speaks TLS is called."""
+        self._tls.note_begun(tls, method)
+
+    def note_tls_done(self, tls: SSLObject, method: str, result: object) -> None:
+        """Note that such a method has returned."""
+        connection = self._tls.note_done(tls, method, result)
+        if connection is not None:
+            self.note_spoken(connection)
 
     def note_accepted(self, socket: Any) -> None:
         """Note that a server in this loop has accepted a connection."""
@@ -85,7 +103,8 @@ class Connections:
             connection = self._sockets.known(key.fd)
             if connection is not None:
                 if mask & EVENT_READ or not connection.is_asked:
-                    self.note_spoken(connection)
+                    if connection.tls is None or not connection.tls.is_open:
+                        self.note_spoken(connection)
                 else:
                     # There is room to send the rest: the other end is reading.
                     for key in connection.debts:

@@ -2,6 +2,7 @@
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from ssl import SSLObject
 from threading import Lock
 from typing import Any, Protocol
 
@@ -21,10 +22,20 @@ class SocketWatcher(Protocol):
         """Note that a socket has come of a connection that somebody else made."""
         ...
 
+    def note_tls_begun(self, tls: SSLObject, method: str) -> None:
+        """Note that a method that speaks TLS is called."""
+        ...
+
+    def note_tls_done(self, tls: SSLObject, method: str, result: object) -> None:
+        """Note that such a method has returned."""
+        ...
+
 
 _watchers: dict[AbstractEventLoop | None, SocketWatcher] = {}
 _hooks: dict[str, object] = {}
+_tls_hooks: dict[str, object] = {}
 _patches = Patches(SOCKET)
+_tls_patches = Patches(SSLObject)
 _lock = Lock()
 
 
@@ -32,8 +43,11 @@ def watch(loop: AbstractEventLoop, watcher: SocketWatcher) -> None:
     """Tell a watcher what happens while its loop is running."""
     with _lock:
         if not _watchers:
+            # Somebody else may have replaced these methods before, so they are looked up each time.
             _hooks.update(_make_hooks())
+            _tls_hooks.update({name: _speaking_tls(name, getattr(SSLObject, name)) for name in _TLS_METHODS})
             _patches.add(_hooks)
+            _tls_patches.add(_tls_hooks)
         _watchers[loop] = watcher
 
 
@@ -41,11 +55,11 @@ def unwatch(loop: AbstractEventLoop) -> None:
     """Tell it no more; without watchers the class is as it was."""
     with _lock:
         if _watchers.pop(loop, None) is not None and not _watchers:
+            _tls_patches.remove(_tls_hooks)
             _patches.remove(_hooks)
 
 
 def _make_hooks() -> dict[str, object]:
-    # Somebody else may have replaced these methods before, so they are looked up each time.
     hooks: dict[str, object] = {"accept": _accepting(SOCKET.accept)}
     for name, destination in _DESTINATIONS.items():
         # Windows has no sendmsg.
@@ -63,6 +77,19 @@ def _sending(send: Callable[..., Any], destination: Callable[[tuple[Any, ...]], 
         return sent
 
     return send_and_note
+
+
+def _speaking_tls(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def call_and_note(self: Any, *args: Any, **kwargs: Any) -> Any:
+        watcher = _watchers.get(running_loop_or_none())
+        if watcher is None:
+            return method(self, *args, **kwargs)
+        watcher.note_tls_begun(self, name)
+        result = method(self, *args, **kwargs)
+        watcher.note_tls_done(self, name, result)
+        return result
+
+    return call_and_note
 
 
 def _accepting(accept: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -88,5 +115,6 @@ def _fourth(args: tuple[Any, ...]) -> object:
     return args[3] if len(args) > 3 else None
 
 
+_TLS_METHODS = ("do_handshake", "read", "unwrap", "write")
 _DESTINATIONS = {"send": _none, "sendall": _none, "sendto": _last, "sendmsg": _fourth}
 """Where the destination is among the arguments of each method that sends."""
