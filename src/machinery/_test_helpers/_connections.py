@@ -138,6 +138,10 @@ class Connections:
         self.note_spoken(self._sockets.of_file(file))
         callback(*args)
 
+    def of_file(self, fd: int) -> Connection:
+        """Return the connection of a file."""
+        return self._sockets.of_file(fd)
+
     def look_around(self) -> None:
         """Forget what is no debt or what nobody waits for any more, and find who waits for a first word."""
         if self._owing:

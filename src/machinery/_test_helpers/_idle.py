@@ -91,6 +91,8 @@ class IdleHook(abc.ABC):
         """Asked in each iteration, while no task runs."""
         self.note_events: Callable[[Any], object] | None = None
         """Told what the selector reports, by loops that have one."""
+        self.before_probe: Callable[[], object] | None = None
+        """Called whenever a loop without a selector is looked at."""
         self.note_registered: Callable[[int], object] | None = None
         """Told of files that the loop begins to watch."""
         self.answers_are_owed: Callable[[], bool] = bool

@@ -103,6 +103,8 @@ class UvloopHook(IdleHook):
             self._probe_handle = self._real_call_soon(self._probe)
 
     def _probe(self) -> None:
+        if self.before_probe is not None:
+            self.before_probe()
         self._note_cancellations()
         if self._slow:
             # uvloop runs timers before what is ready, and that may be what a thread has just brought.

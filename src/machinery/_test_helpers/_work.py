@@ -19,6 +19,7 @@ from machinery._test_helpers._socket_calls import socket_calls
 from machinery._test_helpers._socket_hooks import unwatch, watch
 from machinery._test_helpers._source import brief, place_of_caller, safe_getattr
 from machinery._test_helpers._time_module import bound_to_clock
+from machinery._test_helpers._uvloop_connections import UvloopConnections
 
 _LOOK_UPS = ("create_connection", "create_datagram_endpoint", "create_server", "getaddrinfo", "getnameinfo")
 """Methods that may resolve names outside of any executor."""
@@ -47,10 +48,15 @@ class WorkElsewhere:
             "subprocess_shell": self._while_it_runs(self._loop.subprocess_shell),
             **socket_calls(self._loop, self._connections, self._pieces),
         }
+        self._counters: UvloopConnections | None = None
         if not isinstance(self._loop, BaseEventLoop):
             # Asyncio's own loops resolve names in an executor, where that is counted; uvloop does it out of sight.
             for name in _LOOK_UPS:
                 self._attributes[name] = self._while_awaited(getattr(self._loop, name))
+            self._counters = UvloopConnections(self._connections)
+            self._attributes["create_connection"] = self._counters.connecting(
+                self._while_awaited(self._loop.create_connection)
+            )
 
     @classmethod
     def opened(cls, hook: IdleHook, undo: Callable[..., object]) -> "WorkElsewhere":
@@ -69,13 +75,16 @@ class WorkElsewhere:
         watch(self._loop, self._connections)
         if self._hook.reports_events:
             self._hook.note_events = self._connections.note_events
+        elif self._counters is not None:
+            self._counters.add(self._hook.files())
+            self._hook.before_probe = self._counters.look
         self._hook.answers_are_owed = self._answers_are_owed
         self._hook.note_registered = self._connections.note_registered
 
     def _close(self) -> None:
         self._blocks -= 1
         if self._blocks <= 0:
-            self._hook.note_events = self._hook.note_registered = None
+            self._hook.note_events = self._hook.note_registered = self._hook.before_probe = None
             self._hook.answers_are_owed = bool
             unwatch(self._loop)
             self._hook.patches.remove(self._attributes)
