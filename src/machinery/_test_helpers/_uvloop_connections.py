@@ -10,13 +10,14 @@ from machinery._test_helpers._connections import Connections
 from machinery._test_helpers._socket_names import SOCKET
 from machinery._test_helpers._sockets import Connection
 
-_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_TCP_INFO = getattr(socket, "TCP_INFO", -1)
+_socket: Any = SOCKET.__base__
+"""The class in C, which is made more quickly."""
+
 _SENT_AT, _RECEIVED_AT = 200, 128
 """Where `tcpi_bytes_sent` and `tcpi_bytes_received` are in the kernel's `struct tcp_info`."""
 
-_LENGTH = 256
-
-Counts = tuple[int, int]
+_LENGTH = _SENT_AT + 8
 
 
 class UvloopConnections:
@@ -27,28 +28,45 @@ class UvloopConnections:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._counts: dict[int, tuple[Connection, Counts]] = {}
+        self._watched: dict[int, Watched] = {}
 
     def add(self, files: Iterable[int]) -> None:
         """Look at these files from now on, if they are TCP connections."""
         for fd in files:
-            counts = _counts_of(fd)
-            if counts is not None:
-                self._counts[fd] = self._connections.of_file(fd), counts
+            self._drop(fd)
+            try:
+                watched = Watched(fd, self._connections.of_file(fd))
+            except OSError:
+                # It is no TCP connection.
+                continue
+            self._watched[fd] = watched
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        for fd in list(self._watched):
+            self._drop(fd)
 
     def look(self) -> None:
         """Note what has been sent and received."""
-        for fd, (connection, (sent, received)) in list(self._counts.items()):
-            counts = _counts_of(fd)
-            if counts is None or counts[0] < sent or counts[1] < received:
-                # It was closed, and something else may have its number.
-                del self._counts[fd]
-            elif counts != (sent, received):
-                self._counts[fd] = connection, counts
-                if counts[1] > received:
-                    self._connections.note_spoken(connection)
-                else:
-                    self._connections.note_asked(connection)
+        for fd, watched in list(self._watched.items()):
+            sent, received = watched.sent, watched.received
+            try:
+                watched.update()
+            except OSError:
+                self._drop(fd)
+                continue
+            if watched.sent < sent or watched.received < received:
+                # It was closed, and another connection has its number.
+                self._drop(fd)
+            elif watched.received > received:
+                self._connections.note_spoken(watched.connection)
+            elif watched.sent > sent:
+                self._connections.note_asked(watched.connection)
+
+    def _drop(self, fd: int) -> None:
+        watched = self._watched.pop(fd, None)
+        if watched is not None:
+            watched.let_go()
 
     def connecting(self, connect: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return a replacement for ``loop.create_connection``."""
@@ -61,19 +79,27 @@ class UvloopConnections:
         return create_connection
 
 
-def _counts_of(fd: int) -> Counts | None:
-    """Return how many bytes a connection has sent and received; ``None`` if that cannot be told."""
-    if _TCP_INFO is None:
-        return None
-    # With its kind given, nothing is asked of the system to make the object.
-    connection = SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
-    try:
-        info = connection.getsockopt(IPPROTO_TCP, _TCP_INFO, _LENGTH)
-    except OSError:
-        return None
-    finally:
-        # The file belongs to the loop.
-        connection.detach()
-    if len(info) < _SENT_AT + 8:
-        return None
-    return unpack_from("Q", info, _SENT_AT)[0], unpack_from("Q", info, _RECEIVED_AT)[0]
+class Watched:
+    """A connection, and how much it had sent and received when looked at last."""
+
+    def __init__(self, fd: int, connection: Connection) -> None:
+        self.connection = connection
+        self.sent = self.received = 0
+        # With its kind given, nothing is asked of the system to make the object.
+        self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
+        try:
+            self.update()
+        except OSError:
+            self.let_go()
+            raise
+
+    def update(self) -> None:
+        """Ask the system."""
+        info = self._socket.getsockopt(IPPROTO_TCP, _TCP_INFO, _LENGTH)
+        if len(info) < _LENGTH:
+            raise OSError("this system tells less")
+        (self.received,), (self.sent,) = unpack_from("Q", info, _RECEIVED_AT), unpack_from("Q", info, _SENT_AT)
+
+    def let_go(self) -> None:
+        """Leave the file to the loop, to which it belongs."""
+        self._socket.detach()

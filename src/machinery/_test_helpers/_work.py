@@ -85,6 +85,8 @@ class WorkElsewhere:
         self._blocks -= 1
         if self._blocks <= 0:
             self._hook.note_events = self._hook.note_registered = self._hook.before_probe = None
+            if self._counters is not None:
+                self._counters.close()
             self._hook.answers_are_owed = bool
             unwatch(self._loop)
             self._hook.patches.remove(self._attributes)
