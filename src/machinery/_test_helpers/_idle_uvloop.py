@@ -37,6 +37,8 @@ class UvloopHook(IdleHook):
         self.has_events = _poll_of(loop)
         self._probe_handle: Handle | None = None
         self._slow = False
+        self._has_acted = False
+        """Whether what is ready was made so by a listener, and not by a socket."""
         self._made_ready = 0
         self._made_ready_seen = 0
         self._quiet_iterations = 0
@@ -103,26 +105,34 @@ class UvloopHook(IdleHook):
             self._probe_handle = self._real_call_soon(self._probe)
 
     def _probe(self) -> None:
-        if self.before_probe is not None:
-            self.before_probe()
         self._note_cancellations()
         if self._slow:
+            self._look()
             # uvloop runs timers before what is ready, and that may be what a thread has just brought.
             self._quiet_iterations = 1
             self._schedule_probe()
         elif self._made_ready != self._made_ready_seen:
+            if not self._has_acted:
+                self._look()
+            self._has_acted = False
             self._made_ready_seen, self._quiet_iterations, self._idle_since = self._made_ready, 0, None
             self.busy_iterations += 1
             self._schedule_probe()
         elif self.has_events():
+            self._look()
             self._quiet_iterations, self._idle_since = 0, None
             self._schedule_probe()
         elif self._quiet_iterations + 1 < _QUIET_ITERATIONS:
+            self._look()
             self._quiet_iterations += 1
             self._schedule_probe()
         else:
             self._quiet_iterations = _QUIET_ITERATIONS
             self._when_idle()
+
+    def _look(self) -> None:
+        if self.before_probe is not None:
+            self.before_probe()
 
     def _when_idle(self) -> None:
         self.times_idle += 1
@@ -132,6 +142,7 @@ class UvloopHook(IdleHook):
         if not self._listeners:
             return
         if wait == 0:
+            self._has_acted = True
             self._quiet_iterations, self._idle_since = 0, None
             self._schedule_probe()
         else:
