@@ -1,15 +1,13 @@
 """Everything in asyncio and uvloop that is not documented and that this package relies on.
 
 ``loop._selector.select``
-    Asyncio's own loops, on every platform, block in this one call.
-    When they ask it to wait, they have nothing left to run.
-    Without it, entering a block raises ``RuntimeError``.
+    Asyncio's own loops, on every platform, block in this one call. When they ask it to wait, they have nothing left to
+    run. Without it, entering a block raises ``RuntimeError``.
 ``loop._ready``, ``loop._stopping``
     Whether the loop has something to do after a listener acted while it was idle.
     Without them it runs one more iteration to find out. Reports list what is in ``_ready``.
 ``type(loop)._run_once``
-    The scheduler of these loops.
-    It reads ``loop.time()`` to serve the loop's own timers, which stay in real time.
+    The scheduler of these loops. It reads ``loop.time()`` to serve the loop's own timers, which stay in real time.
     Without it every caller gets virtual time, and those timers fire early or late.
 ``loop._scheduled``, ``loop._debug``
     Whether it matters what the scheduler reads. On an unknown loop it always does, which costs more.
@@ -32,8 +30,9 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
     Without it, that loop reads virtual time.
 ``loop._default_executor``
     Whether a call in the default executor stays in this process and interpreter.
-``_fut_waiter``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
-``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine behind ``asyncio.sleep(0)``
+``_fut_waiter``, ``_asyncio_awaited_by``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering
+futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine
+behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
 ``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
     Whether somebody waits for the first word of a server. Without them only some 50 ms are left for it.
@@ -48,20 +47,12 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
 """
 
-from asyncio import (
-    AbstractEventLoop,
-    BaseEventLoop,
-    Handle,
-    Task,
-    TimerHandle,
-    _get_running_loop,
-    all_tasks,
-    futures,
-    sleep,
-)
-from collections.abc import Callable, Iterator, Mapping, Sized
+import asyncio
+from asyncio import AbstractEventLoop, BaseEventLoop, Handle, Task, TimerHandle, _get_running_loop
+from collections.abc import Callable, Container, Iterator, Mapping, Sized
 from functools import partial
 from logging import getLogger
+from os.path import abspath, dirname, sep
 from selectors import DefaultSelector
 from sys import _getframe, modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
@@ -70,24 +61,16 @@ from typing import Any, Protocol
 run_handle = Handle._run
 running_loop_or_none = _get_running_loop
 LOOP_TIME = BaseEventLoop.time.__code__
-HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {
-    "_args",
-    "_callback",
-    "_cancelled",
-    "_context",
-    "_loop",
-    "_repr",
-    "_scheduled",
-    "_source_traceback",
-    "_when",
-    "__weakref__",
-}
+_SLOTS = "_args _callback _cancelled _context _loop _repr _scheduled _source_traceback _when __weakref__"
+HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {*_SLOTS.split()}
 
 _asyncio_logger = getLogger("asyncio")
+ASYNCIO_FOLDER = dirname(abspath(asyncio.__file__)) + sep
+_RUNS_CALLBACKS = {"_run", "run", "run_forever", "run_until_complete"}
 TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 """The modules whose callbacks are set on behalf of a task."""
 
-_end_of_sleep = getattr(futures, "_set_result_unless_cancelled", Task)
+_end_of_sleep = getattr(asyncio.futures, "_set_result_unless_cancelled", Task)
 _NO_TRANSPORTS: Mapping[int, Any] = {}
 _UNKNOWN_LOOP = SimpleNamespace(_scheduled=True, _debug=True)
 
@@ -232,7 +215,7 @@ def awaited_future(task: Task[Any]) -> object:
 
 def task_waiting_for(loop: AbstractEventLoop, future: object) -> Task[Any] | None:
     """Return the task that waits for a future."""
-    return next((task for task in all_tasks(loop) if awaited_future(task) is future), None)
+    return next((task for task in asyncio.all_tasks(loop) if awaited_future(task) is future), None)
 
 
 def stream_waiter(loop: AbstractEventLoop, fd: int) -> object:
@@ -250,6 +233,11 @@ def ends_sleep(handle: Handle) -> bool:
 def gathered(future: object) -> list[object]:
     """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
     return list(getattr(future, "_children", ()))
+
+
+def awaited_by(task: Task[Any]) -> Container[object]:
+    """Return the tasks that await a task, also through functions of asyncio; Python tells this since 3.14."""
+    return getattr(task, "_asyncio_awaited_by", None) or ()
 
 
 def callback_of(handle: Handle) -> tuple[Any, tuple[Any, ...]]:
@@ -270,7 +258,12 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
 
 def is_sleep(code: CodeType) -> bool:
     """Return whether a coroutine is ``asyncio.sleep``."""
-    return code is sleep.__code__
+    return code is asyncio.sleep.__code__
+
+
+def runs_callbacks(code: CodeType) -> bool:
+    """Return whether a frame of asyncio runs a loop or a callback: the frames outside of it are not to blame."""
+    return code.co_name in _RUNS_CALLBACKS and code.co_filename.startswith(ASYNCIO_FOLDER)
 
 
 def is_sleep_zero(code: CodeType) -> bool:
