@@ -20,6 +20,25 @@ Server = TypeVar("Server")
 WEB_SERVER = Path(__file__).with_name("web_server.py")
 
 
+# What these tests are about is not seen on uvloop, as the page on it says.
+NOT_ON_UVLOOP = {
+    "unix_streams": "Unix sockets",
+    "datagrams": "datagrams",
+    "sock_datagrams": "datagrams, which it cannot send by `sock_sendto`",
+    "test_a_hopeless_wait_beside_an_idle_connection_is_told": "what could wake the loop",
+    "test_datagrams_between_two_sockets_of_this_loop": "datagrams, which it cannot send by `sock_sendto`",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is not seen on uvloop."""
+    for item in items if config.getoption("--uvloop") else ():
+        parameters = getattr(getattr(item, "callspec", None), "id", "").split("-")
+        for name in (getattr(item, "originalname", item.name), *parameters):
+            if name in NOT_ON_UVLOOP:
+                item.add_marker(pytest.mark.skip(reason=f"not seen on uvloop: {NOT_ON_UVLOOP[name]}"))
+
+
 @pytest.fixture(autouse=True)
 def _takes_little_real_time() -> Iterator[None]:
     """Fail a test that took many seconds: all the minutes and hours in these tests are virtual."""

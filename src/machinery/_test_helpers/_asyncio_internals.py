@@ -213,16 +213,18 @@ def awaited_future(task: Task[Any]) -> object:
     return getattr(task, "_fut_waiter", None)
 
 
-def task_waiting_for(loop: AbstractEventLoop, future: object) -> Task[Any] | None:
-    """Return the task that waits for a future."""
-    return next((task for task in asyncio.all_tasks(loop) if awaited_future(task) is future), None)
+def transport_of(loop: AbstractEventLoop, fd: int) -> Any:
+    """Return the transport that a loop has for a file; ``None`` if there is none."""
+    return getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
 
 
-def stream_waiter(loop: AbstractEventLoop, fd: int) -> object:
-    """Return the future of whoever waits for the stream of a file to bring something; ``None`` if nobody does."""
-    transport = getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
+def task_waiting_for_stream(transport: Any) -> Task[Any] | None:
+    """Return the task that waits for the stream of a transport to bring something."""
     protocol = None if transport is None else transport.get_protocol()
-    return getattr(getattr(protocol, "_stream_reader", None), "_waiter", None)
+    waiter = getattr(getattr(protocol, "_stream_reader", None), "_waiter", None)
+    return (
+        None if waiter is None else next((task for task in asyncio.all_tasks() if awaited_future(task) is waiter), None)
+    )
 
 
 def ends_sleep(handle: Handle) -> bool:

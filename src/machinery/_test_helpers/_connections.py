@@ -12,7 +12,7 @@ from ssl import SSLObject
 from sys import _getframe
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import stream_waiter, task_waiting_for
+from machinery._test_helpers._asyncio_internals import task_waiting_for_stream, transport_of
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._pieces import Piece, Pieces, task_reference
 from machinery._test_helpers._real_time import monotonic
@@ -55,11 +55,11 @@ class Connections:
             connection.tls.has_written = False
         self.note_asked(connection)
 
-    def note_asked(self, connection: Connection) -> None:
-        """Note that an answer is awaited."""
+    def note_asked(self, connection: Connection, task: "Task[Any] | None" = None) -> None:
+        """Note that an answer is awaited, by a task if that is known and not the current one."""
         connection.is_asked = True
         self.silent.pop(connection, None)
-        self._owe(connection)
+        self._owe(connection, task)
 
     def note_tls_begun(self, tls: SSLObject, method: str) -> None:
         """Note that a method that speaks TLS is called."""
@@ -151,11 +151,11 @@ class Connections:
                 if connection.fd not in watched or self._sockets.owes_nothing(connection):
                     self._forgive(connection)
         for connection, is_new in list(self.silent.items()):
-            waiter = stream_waiter(self._loop, connection.fd)
-            if waiter is not None or self._sockets.owes_nothing(connection):
+            task = task_waiting_for_stream(transport_of(self._loop, connection.fd))
+            if task is not None or self._sockets.owes_nothing(connection):
                 del self.silent[connection]
-            if waiter is not None:
-                self._owe(connection, task_waiting_for(self._loop, waiter))
+            if task is not None:
+                self._owe(connection, task)
             elif is_new and connection in self.silent:
                 self.silent[connection] = False
                 connection.is_answering = True

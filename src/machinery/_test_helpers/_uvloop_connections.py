@@ -1,11 +1,14 @@
 """What the TCP connections of uvloop have sent and received, as the system tells on Linux: its transports do not."""
 
 import socket
+from asyncio import Task
 from collections.abc import Awaitable, Callable, Iterable
 from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM
 from struct import unpack_from
 from typing import Any
+from weakref import ref
 
+from machinery._test_helpers._asyncio_internals import task_waiting_for_stream
 from machinery._test_helpers._connections import Connections
 from machinery._test_helpers._socket_names import SOCKET
 from machinery._test_helpers._sockets import Connection
@@ -61,7 +64,7 @@ class UvloopConnections:
             elif watched.received > received:
                 self._connections.note_spoken(watched.connection)
             elif watched.sent > sent:
-                self._connections.note_asked(watched.connection)
+                self._connections.note_asked(watched.connection, watched.waiting_task())
 
     def _drop(self, fd: int) -> None:
         watched = self._watched.pop(fd, None)
@@ -73,7 +76,10 @@ class UvloopConnections:
 
         async def create_connection(*args: Any, **kwargs: Any) -> Any:
             transport, protocol = await connect(*args, **kwargs)
-            self.add([transport.get_extra_info("socket").fileno()])
+            fd = transport.get_extra_info("socket").fileno()
+            self.add([fd])
+            if fd in self._watched:
+                self._watched[fd].transport = ref(transport)
             return transport, protocol
 
         return create_connection
@@ -84,6 +90,7 @@ class Watched:
 
     def __init__(self, fd: int, connection: Connection) -> None:
         self.connection = connection
+        self.transport: Callable[[], Any] = _unknown
         self.sent = self.received = 0
         # With its kind given, nothing is asked of the system to make the object.
         self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
@@ -100,6 +107,14 @@ class Watched:
             raise OSError("this system tells less")
         (self.received,), (self.sent,) = unpack_from("Q", info, _RECEIVED_AT), unpack_from("Q", info, _SENT_AT)
 
+    def waiting_task(self) -> Task[Any] | None:
+        """Return the task that waits for its stream, if there is one."""
+        return task_waiting_for_stream(self.transport())
+
     def let_go(self) -> None:
         """Leave the file to the loop, to which it belongs."""
         self._socket.detach()
+
+
+def _unknown() -> None:
+    return None
