@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import settings
 
-from machinery._test_helpers import _task_watch, _work
+from machinery._test_helpers import _pieces, _task_watch
 from machinery._test_helpers._asyncio_internals import callback_of
 from machinery._test_helpers._known_tools import is_watchdog
 
@@ -48,7 +48,7 @@ async def no_debug_mode() -> AsyncIterator[None]:
 def work_patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Shorten how long work elsewhere holds the clock, and give that, in real seconds."""
     seconds = 0.1
-    monkeypatch.setattr(_work, "HOLD_LIMIT", seconds)
+    monkeypatch.setattr(_pieces, "HOLD_LIMIT", seconds)
     return seconds
 
 

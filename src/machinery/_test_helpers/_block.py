@@ -62,6 +62,9 @@ class OpenBlock:
         """End the task of this block with :class:`Stuck`."""
         return self.watch.give_up(reason)
 
+    def _log_report(self, reason: str) -> None:
+        self.watch.log_report(reason)
+
     def close(self) -> None:
         """Undo everything, in place of the task that should have left the block."""
         self.is_closed = True
@@ -69,7 +72,7 @@ class OpenBlock:
 
     def watch_task(self) -> None:
         """Let the hook know of the task, and look for deadlocks."""
-        detector = DeadlockDetector(self.hook, self.give_up)
+        detector = DeadlockDetector(self.hook, self.give_up, self._log_report)
         self.undo.callback(self.hook.remove, detector)
         self.hook.add(detector, first=True)
         self.hook.run_main = run_main

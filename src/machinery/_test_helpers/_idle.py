@@ -5,7 +5,7 @@ PYTEST_DONT_REWRITE
 
 import abc
 from asyncio import AbstractEventLoop, Task, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
 from enum import IntEnum
 from math import inf
@@ -103,6 +103,14 @@ class IdleHook(abc.ABC):
         """Asked in each iteration, while no task runs."""
         self.before_iteration: Callable[[], object] | None = None
         """Called before each iteration in which something is ready, where the ready queue is known."""
+        self.note_events: Callable[[Any], object] | None = None
+        """Told what the selector reports, by loops that have one."""
+        self.before_probe: Callable[[], object] | None = None
+        """Called whenever a loop without a selector is looked at."""
+        self.note_registered: Callable[[int], object] | None = None
+        """Told of files that the loop begins to watch."""
+        self.answers_are_owed: Callable[[], bool] = bool
+        """Returns whether a server elsewhere owes an answer."""
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
@@ -158,6 +166,17 @@ class IdleHook(abc.ABC):
         """Call a callback before the loop's next iteration, when the loop itself looks for due timers."""
         ...
 
+    @property
+    @abc.abstractmethod
+    def reports_events(self) -> bool:
+        """Whether it tells what the selector reports."""
+        ...
+
+    @abc.abstractmethod
+    def files(self) -> Collection[int]:
+        """Return the files that the loop watches, as far as they are known."""
+        ...
+
     @abc.abstractmethod
     def possible_wakeups(self) -> Iterator[str]:
         """Describe what could still wake the loop."""
@@ -167,6 +186,10 @@ class IdleHook(abc.ABC):
     def nothing_can_wake(self) -> bool:
         """Return whether it is certain that nothing can wake the loop."""
         ...
+
+    def only_connections_can_wake(self) -> bool:
+        """Return whether it is certain that nothing but idle connections can wake the loop."""
+        return False
 
     def _install(self) -> None:
         self.patches.add(self._on_loop)

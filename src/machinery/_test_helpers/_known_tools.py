@@ -1,6 +1,6 @@
 """What this package knows of other packages.
 
-They are anyio, asgiref, alt-pytest-asyncio, pytest, pytest-timeout, pytest-rerunfailures, execnet and unittest.
+They are anyio, asgiref, alt-pytest-asyncio, execnet, psycopg, pytest and its timeout and rerunfailures plugins, unittest.
 Where one of them changes, only what is said of it here gets lost: its work is not seen, or a report says too much.
 
 PYTEST_DONT_REWRITE
@@ -88,6 +88,20 @@ def waits_for_a_loop(thread: int | None) -> bool:
         if frame is None:
             break
         if frame.f_code is getattr(result, "__code__", None) or frame.f_globals.get("__name__") in _ASGIREF:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def only_listens(frame: FrameType | None) -> bool:
+    """Return whether a file is watched for psycopg's ``notifies()``, which asks the server nothing.
+
+    :param frame: that of the caller of ``add_reader``.
+    """
+    for _ in range(_FRAMES_OF_A_WAIT):
+        if frame is None or not str(frame.f_globals.get("__name__")).startswith("psycopg."):
+            return False
+        if frame.f_code.co_name == "notifies":
             return True
         frame = frame.f_back
     return False

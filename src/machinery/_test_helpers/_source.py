@@ -26,7 +26,7 @@ from os.path import abspath, dirname
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep_zero, runs_callbacks
+from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep, is_sleep_zero, runs_callbacks
 
 _HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
 """Where lines are of no use to a reader: in asyncio, in this package, in context managers made by contextlib."""
@@ -123,6 +123,12 @@ def only_yields(task: "Task[Any]") -> bool:
     """Return whether a task waits for nothing but its next turn, as with ``asyncio.sleep(0)``."""
     frames = list(frames_of(task))
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
+
+
+def is_asleep(task: "Task[Any]") -> bool:
+    """Return whether a task waits for the end of ``asyncio.sleep``."""
+    frames = list(frames_of(task))
+    return bool(frames) and is_sleep(frames[-1].f_code)
 
 
 def is_wrapper(task: "Task[Any]") -> bool:

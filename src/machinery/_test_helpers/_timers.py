@@ -127,6 +127,11 @@ class TimerQueue:
         latest = self._moments[0] if self._moments else NEVER
         return [timer for moment, number, timer in sorted(self._immediate) if moment < latest and number < end]
 
+    def until(self, end: Moment) -> list[Timer]:
+        """Return the timers that are due by a moment and are no immediate ones, in no order."""
+        due = [timer for moment, at in self._at.items() if moment <= end for timer in _listed(at)]
+        return [timer for timer in due if timer.owner is not None]
+
     def waiting(self) -> list[tuple[Moment, Timer]]:
         """Return all timers that are to fire, in order."""
         timers = [(moment, timer) for moment in sorted(self._at) for timer in _listed(self._at[moment])]
