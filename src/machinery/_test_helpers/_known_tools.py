@@ -1,6 +1,6 @@
 """What this package knows of other packages.
 
-They are anyio, asgiref, alt-pytest-asyncio, execnet, psycopg, pytest and its timeout and rerunfailures plugins, unittest.
+They are anyio, asgiref, alt-pytest-asyncio, execnet, psycopg, pytest and two of its plugins, and unittest.
 Where one of them changes, only what is said of it here gets lost: its work is not seen, or a report says too much.
 
 PYTEST_DONT_REWRITE
