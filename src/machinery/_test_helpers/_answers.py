@@ -12,6 +12,7 @@ from machinery._test_helpers._asyncio_internals import ready_queue, running_loop
 from machinery._test_helpers._clock import NEVER
 from machinery._test_helpers._idle import Turn
 from machinery._test_helpers._orders import CLOCK, GO_ON, Chooser, Step
+from machinery._test_helpers._pieces import PAUSE_BEFORE_TIMEOUT
 from machinery._test_helpers._source import Place, location, place_of_caller, task_name
 from machinery._test_helpers._virtual_time import VirtualTime
 from machinery._test_helpers._work import WorkElsewhere
@@ -138,7 +139,7 @@ class Answers:
         options = self._may_arrive()
         if not options or self._left < 1:
             return inf
-        wait = self._work.wait_for_dominos(self, idle_seconds)
+        wait = self._work.wait_for_dominos(self, idle_seconds, _pause)
         if wait > 0:
             return wait
         self._note_others(options[0])
@@ -201,7 +202,7 @@ class Answers:
         moment, _ = time.timers.first()
         if not time.clock.moment < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
             return False
-        return not self._work.may_hold or self._work.wait(time) <= 0
+        return not self._work.may_hold or self._work.wait(time, _pause) <= 0
 
     def _note_others(self, number: int) -> None:
         if not self.others_waited:
@@ -213,3 +214,8 @@ class Answers:
 
     def __repr__(self) -> str:
         return "explore()"
+
+
+def _pause(_: object) -> float:
+    """Return for how long after a part of a real server's answer the next part is waited for."""
+    return PAUSE_BEFORE_TIMEOUT
