@@ -99,7 +99,7 @@ class Watched:
         self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
         try:
             self.update()
-        except OSError:
+        except BaseException:
             self.let_go()
             raise
 
