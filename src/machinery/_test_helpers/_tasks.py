@@ -32,7 +32,7 @@ class Tasks:
 
     def create_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
         """Start a task, as the loop does."""
-        task = self._create_task(coro, **kwargs)
+        task = self._create_task(coro, **kwargs) if kwargs else self._create_task(coro)
         started = self._started
         started.append(ref(task))
         if task.done() and failure_of(task) is not None:

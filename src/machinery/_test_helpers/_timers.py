@@ -1,8 +1,6 @@
 """The timers of a virtual clock: their handle, and the queue in which they wait."""
 
-from asyncio import AbstractEventLoop, Handle, TimerHandle
-from collections.abc import Callable
-from contextvars import Context, copy_context
+from asyncio import Handle, TimerHandle
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any, Protocol
@@ -85,36 +83,34 @@ class TimerQueue:
             heappush(self._immediate, (moment, self.immediate_added, timer))
             self.immediate_added += 1
             return
-        others = self._at.get(moment)
-        if others is None:
-            self._at[moment] = timer
+        first = self._at.setdefault(moment, timer)
+        if first is timer:
             heappush(self._moments, moment)
-        elif isinstance(others, list):
-            others.append(timer)
+        elif isinstance(first, list):
+            first.append(timer)
         else:
-            self._at[moment] = [others, timer]
+            self._at[moment] = [first, timer]
 
-    def first(self) -> tuple[Moment, list[Timer]]:
+    def first(self) -> tuple[Moment, Timer | list[Timer]]:
         """Return the deadline that comes first and its timers, which stay in the queue until they fire.
 
-        ``NEVER`` without timers. Some of those that are returned may have been cancelled.
+        ``NEVER`` without timers. Some of several may have been cancelled or have fired.
         """
         moments = self._moments
         while moments:
-            at = self._at[moments[0]]
-            if isinstance(at, list):
-                if any(map(_owner_of, at)):
-                    timers = at
+            moment = moments[0]
+            timers: Any = self._at[moment]
+            if type(timers) is list:
+                if any(map(_owner_of, timers)):
                     break
-            elif at.owner is not None:
-                timers = [at]
+            elif timers.owner is not None:
                 break
             del self._at[heappop(moments)]
         else:
-            timers = []
+            moment, timers = NEVER, []
         if self._immediate and self._immediate_is_first():
             return self._immediate[0][0], self.immediate(self.immediate_added)
-        return moments[0] if moments else NEVER, timers
+        return moment, timers
 
     def immediate(self, end: int) -> list[Timer]:
         """Return the timers that were due when they were added, but for those with numbers from ``end`` on, in order.
@@ -160,27 +156,3 @@ _owner_of = attrgetter("owner")
 
 def _moment_of(entry: tuple[Moment, Timer]) -> Moment:
     return entry[0]
-
-
-def _make_timer(
-    when: float,
-    callback: Callable[..., object],
-    args: tuple[object, ...],
-    loop: AbstractEventLoop,
-    context: Context | None,
-) -> Timer:
-    timer: Any = _new(Timer)
-    timer._args = args
-    timer._callback = callback
-    timer._cancelled = timer._scheduled = False
-    timer._context = copy_context() if context is None else context
-    timer._loop = loop
-    timer._repr = timer._source_traceback = None
-    timer._when = when
-    made: Timer = timer
-    return made
-
-
-_new = Timer.__new__
-make_timer: Callable[..., Timer] = _make_timer if HANDLE_SLOTS_ARE_KNOWN else Timer
-"""Make a timer as its class does, for a loop that is not in debug mode."""
