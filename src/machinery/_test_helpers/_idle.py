@@ -175,14 +175,13 @@ class IdleHook(abc.ABC):
         """
         soonest, served = inf, None
         for listener in self._listeners:
-            turn = listener.turn
-            if turn is served or (turn is _LAST_TURN and soonest < inf):
+            if served is not None and (listener.turn is served or listener.turn is _LAST_TURN):
                 continue
             wait = listener.on_idle(idle_seconds)
             if wait == 0:
                 return 0
             if wait < inf:
-                soonest, served = min(soonest, wait), turn
+                soonest, served = min(soonest, wait), listener.turn
         return soonest
 
     def _close(self) -> None:
