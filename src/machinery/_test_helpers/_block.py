@@ -1,13 +1,13 @@
 """The context manager behind both helpers."""
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._source import drop_hidden, drop_hidden_start
 from machinery._test_helpers._task_watch import DeadlockDetector, TaskWatch
+from machinery._test_helpers._undo import Undo
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class OpenBlock:
     """A block that has been entered: what has to be undone, and the task that it watches."""
 
     def __init__(self, content: Content) -> None:
-        self.undo = ExitStack()
+        self.undo = Undo()
         self.hook = content.hook
         self.watch = TaskWatch(self.hook, content.report)
 
@@ -73,12 +73,13 @@ class Block(Generic[T]):
                 raise RuntimeError("this block has been entered before: call the helper again for another one")
             content, held = self._make()
             self._content, block = content, OpenBlock(content)
-            with block.undo:
+            try:
                 content.open(block)
                 block.watch_task()
-                self._open = block
-                # Everything is in place, so nothing is undone here.
-                block.undo = block.undo.pop_all()
+            except BaseException:
+                block.undo.close()
+                raise
+            self._open = block
             return held
         except BaseException as error:
             error.__traceback__ = drop_hidden_start(error.__traceback__)
@@ -92,8 +93,10 @@ class Block(Generic[T]):
         if block is None or content is None:
             raise RuntimeError("this block has not been entered")
         try:
-            with block.undo:
+            try:
                 self._raise_own(block, content, error)
+            finally:
+                block.undo.close()
         except BaseException as own:
             own.__traceback__ = drop_hidden_start(own.__traceback__)
             raise

@@ -1,5 +1,6 @@
 """Exact arithmetic of virtual time: whole ticks and decimals. Knows nothing of event loops."""
 
+from functools import lru_cache
 from math import ceil, inf, isfinite, log2, ulp
 
 NEVER = inf
@@ -45,14 +46,7 @@ class Clock:
                 f" floats there are {ulp(start)!r} seconds apart; use a coarser precision or an earlier start_time"
             )
 
-        start_digits, start_exponent = _decimal(start)
-        step_digits, step_exponent = _decimal(self.precision)
-        exponent = min(start_exponent, step_exponent, 0)
-        self._scale: int = 10**-exponent
-        self._start: int = start_digits * 10 ** (start_exponent - exponent)
-        self._step: int = step_digits * 10 ** (step_exponent - exponent)
-        # Finer than this, floats near start_time are noise: deadlines that differ only by that have to be equal.
-        self._subticks: int = 2 ** min(30, max(0, int(46 - log2(1 + abs(start) / self.precision))))
+        self._scale, self._start, self._step, self._subticks = _units(start, self.precision)
         self._ticks_per_second = 0 if self._scale % self._step else self._scale // self._step
         """0 if that is not a whole number."""
         self._ticks_cache: dict[float, int] = {}
@@ -179,6 +173,22 @@ def shortest_decimal(time: float) -> float:
         if abs(short - time) <= ulp(time):
             return short
     return time
+
+
+@lru_cache(maxsize=100)
+def _units(start: float, precision: float) -> tuple[int, int, int, int]:
+    """Return how many units a second has, and how many units the start and a tick are, and the subticks of a tick."""
+    start_digits, start_exponent = _decimal(start)
+    step_digits, step_exponent = _decimal(precision)
+    exponent = min(start_exponent, step_exponent, 0)
+    # Finer than this, floats near the start are noise: deadlines that differ only by that have to be equal.
+    subticks = 2 ** min(30, max(0, int(46 - log2(1 + abs(start) / precision))))
+    return (
+        10**-exponent,
+        start_digits * 10 ** (start_exponent - exponent),
+        step_digits * 10 ** (step_exponent - exponent),
+        subticks,
+    )
 
 
 def _decimal(number: float) -> tuple[int, int]:

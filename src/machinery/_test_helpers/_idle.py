@@ -83,8 +83,8 @@ class IdleHook(abc.ABC):
         """How many iterations have begun with events from the selector."""
         self.busy_iterations = 0
         """How many iterations the loop has run since it was last idle."""
-        self.busy_tasks: WeakSet[Task[Any]] = WeakSet()
-        """Tasks that were about to run in samples of these iterations."""
+        self.busy_tasks: WeakSet[Task[Any]] | None = None
+        """Tasks that were about to run in samples of these iterations, once there are any."""
         self.has_events: Callable[[], object] = bool
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
@@ -162,8 +162,8 @@ class IdleHook(abc.ABC):
 
     def _sample_busy_tasks(self, ready_tasks: Iterator[Task[Any]]) -> None:
         """Remember tasks that keep the loop busy; called in each iteration once it is busy."""
-        if self.busy_iterations == BUSY_AFTER:
-            self.busy_tasks.clear()
+        if self.busy_tasks is None or self.busy_iterations == BUSY_AFTER:
+            self.busy_tasks = WeakSet()
         if self.busy_iterations % _SAMPLE_EVERY == 0:
             self.busy_tasks.update(ready_tasks)
 

@@ -96,7 +96,7 @@ def _busy(hook: IdleHook, unfinished: list[AnyTask], own: AnyTask | None) -> tup
     if polling:
         return _at(polling, own), []
     # Tasks that are about to run because they were cancelled just now keep nothing busy.
-    running = {task for task in (*hook.busy_tasks, *ready_tasks(hook.loop)) if not task.cancelling()}
+    running = {task for task in (*(hook.busy_tasks or ()), *ready_tasks(hook.loop)) if not task.cancelling()}
     busy = _at([task for task in unfinished if task in running], own)
     return [], busy or [name_of(callback) for callback in ready_callbacks(hook.loop)]
 

@@ -20,8 +20,8 @@ class Tasks:
         self._call_exception_handler = loop.call_exception_handler
         self._started: list[ref[Task[Any]]] = []
         self._sweep_at = _SWEEP_SLACK
-        self._coroutine_names: WeakKeyDictionary[Task[Any], str] = WeakKeyDictionary()
-        """Of tasks that ended in their eager start, which have no coroutine any more."""
+        self._coroutine_names: WeakKeyDictionary[Task[Any], str] | None = None
+        """Of tasks that failed in their eager start, which have no coroutine any more."""
         self._forgotten: list[FailedTask] = []
         """The first of the tasks that failed and were freed before anybody had read their exceptions."""
         self._forgotten_count = 0
@@ -36,6 +36,8 @@ class Tasks:
         started = self._started
         started.append(ref(task))
         if task.done() and failure_of(task) is not None:
+            if self._coroutine_names is None:
+                self._coroutine_names = WeakKeyDictionary()
             self._coroutine_names[task] = name_of(coro)
         if len(started) > self._sweep_at:
             # Sweeping when the list has doubled costs each task the same, however many there are.
@@ -72,7 +74,7 @@ class Tasks:
         return [task for started in self._started if (task := started()) is not None]
 
     def _failed(self, task: Task[Any], error: BaseException | None, *, retrieved: bool) -> FailedTask:
-        name = task_name(task, self._coroutine_names.get(task))
+        name = task_name(task, None if self._coroutine_names is None else self._coroutine_names.get(task))
         return FailedTask(
             name, f"{brief(error)} at {raised_at(None if error is None else error.__traceback__)}", retrieved
         )

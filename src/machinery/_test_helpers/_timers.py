@@ -120,8 +120,14 @@ class TimerQueue:
         latest = self._moments[0] if self._moments else NEVER
         return [timer for moment, number, timer in sorted(self._immediate) if moment < latest and number < end]
 
+    def clear(self) -> None:
+        """Forget all timers."""
+        self._at, self._moments, self._immediate = {}, [], []
+
     def waiting(self) -> list[tuple[Moment, Timer]]:
         """Return all timers that are to fire, in order."""
+        if not self._at and not self._immediate:
+            return []
         timers = [(moment, timer) for moment in sorted(self._at) for timer in _listed(self._at[moment])]
         # Of equal deadlines, those that were due already were added later.
         timers += [(moment, timer) for moment, _, timer in sorted(self._immediate)]

@@ -1,5 +1,7 @@
 """The methods of a loop that virtual time replaces: `time`, `call_later` and `call_at`."""
 
+from __future__ import annotations
+
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context

@@ -4,7 +4,7 @@ from asyncio import AbstractEventLoop, CancelledError, Future
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import count
-from logging import getLogger
+from logging import DEBUG, getLogger
 
 from machinery._test_helpers import _time_module
 from machinery._test_helpers._asyncio_internals import run_handle, warn_if_slow
@@ -87,12 +87,15 @@ class VirtualTime:
 
     def _close(self) -> None:
         self.is_closed = self._virtual_loop.is_closed = True
+        if not logger.isEnabledFor(DEBUG):
+            return
         passed = {"virtual_seconds": self.clock.passed(), "real_seconds": monotonic() - self._began_at}
         logger.debug("%r: %s virtual seconds took %.6f real seconds", self, *passed.values(), extra=passed)
 
     def _hand_over_timers(self) -> None:
         """Let pending timers go on in the time that surrounds the block, for what remains of their delay."""
-        waiting, self.timers = self.timers.waiting(), TimerQueue()
+        waiting = self.timers.waiting()
+        self.timers.clear()
         if self.loop.is_closed():
             return
         for _, _, reached in self._adds:
