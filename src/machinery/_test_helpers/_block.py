@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._source import drop_hidden, drop_hidden_start
 from machinery._test_helpers._task_watch import DeadlockDetector, TaskWatch
-from machinery._test_helpers._undo import Undo
+from machinery._test_helpers._undo import UndoStack
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class OpenBlock:
     """A block that has been entered: what has to be undone, and the task that it watches."""
 
     def __init__(self, content: Content) -> None:
-        self.undo = Undo()
+        self.undo = UndoStack()
         self.hook = content.hook
         self.watch = TaskWatch(self.hook, content.report)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Undo:
+class UndoStack:
     """Steps that are undone in reverse order, all of them, whatever some of them raise.
 
     ``contextlib.ExitStack`` does more, and would take a fifth of what an empty block does.
