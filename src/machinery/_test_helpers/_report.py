@@ -1,8 +1,8 @@
 """The text of reports, made from plain data: what is going on in a block when something fails in it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 MAX_LISTED = 10
 """How many things of a kind are listed; the others are only counted."""
@@ -13,8 +13,7 @@ _RUNAWAY = 1000
 _LOOK_HERE = "look here first: "
 
 
-@dataclass(frozen=True)
-class FailedTask:
+class FailedTask(NamedTuple):
     """A task that an exception ended."""
 
     name: str
@@ -24,8 +23,7 @@ class FailedTask:
     """Whether somebody has read the exception."""
 
 
-@dataclass(frozen=True)
-class PendingTimer:
+class PendingTimer(NamedTuple):
     """A timer that has not fired yet."""
 
     when: float
@@ -34,8 +32,7 @@ class PendingTimer:
     what: str
 
 
-@dataclass(frozen=True)
-class TasksSnapshot:
+class TasksSnapshot(NamedTuple):
     """What the tasks of a loop were doing."""
 
     failed: Sequence[FailedTask] = ()
@@ -53,8 +50,7 @@ class TasksSnapshot:
     """What could still have woken the loop."""
 
 
-@dataclass(frozen=True)
-class VirtualTimeSnapshot:
+class VirtualTimeSnapshot(NamedTuple):
     """A block of virtual time at one moment."""
 
     name: str
@@ -73,11 +69,10 @@ class VirtualTimeSnapshot:
     """What is under way in threads, processes and servers."""
     waits: bool = False
     """Whether the block was waiting, and not failing for another reason."""
-    tasks: TasksSnapshot = field(default_factory=TasksSnapshot)
+    tasks: TasksSnapshot = TasksSnapshot()
 
 
-@dataclass(frozen=True)
-class DominosSnapshot:
+class DominosSnapshot(NamedTuple):
     """A row of dominos at one moment."""
 
     name: str
@@ -93,7 +88,7 @@ class DominosSnapshot:
     waits: bool = False
     """Whether the block was waiting, and not failing for another reason."""
     work: Sequence[str] = ()
-    tasks: TasksSnapshot = field(default_factory=TasksSnapshot)
+    tasks: TasksSnapshot = TasksSnapshot()
 
 
 def virtual_time_report(time: VirtualTimeSnapshot) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """The methods of a loop that virtual time replaces: `time`, `call_later` and `call_at`."""
 
-from __future__ import annotations
-
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -47,7 +45,7 @@ class VirtualLoop:
         later, at, is_debugging = clock.later, clock.at, loop.get_debug
 
         def set_timer(
-            time: float, callback: Callable[..., object], *args: object, context: Context | None = None
+            time: float, callback: "Callable[..., object]", *args: object, context: "Context | None" = None
         ) -> TimerHandle:
             __tracebackhide__ = True
             module = getattr(callback, "__module__", None)
