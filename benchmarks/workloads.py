@@ -320,7 +320,7 @@ ROWS = {
     "month": Row(
         "100 blocks with a sleep of 30 days",
         100,
-        ("asyncio-time-travel", "aiotools"),
+        ("aiotools",),
         blocks_with_a_sleep(30 * 86_400),
         {BEST: 1.0},
         counted=(20, 80),
