@@ -77,7 +77,7 @@ class Block(Generic[T]):
                 content.open(block)
                 block.watch_task()
             except BaseException:
-                block.undo.close()
+                block.close()
                 raise
             self._open = block
             return held
@@ -96,7 +96,7 @@ class Block(Generic[T]):
             try:
                 self._raise_own(block, content, error)
             finally:
-                block.undo.close()
+                block.close()
         except BaseException as own:
             own.__traceback__ = drop_hidden_start(own.__traceback__)
             raise

@@ -1,30 +1,26 @@
-"""What has to be undone when a block ends."""
+"""Undoes steps in reverse order."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 
 class UndoStack:
-    """Steps that are undone in reverse order, all of them, whatever some of them raise.
-
-    ``contextlib.ExitStack`` does more, and would take a fifth of what an empty block does.
-    """
+    """What :class:`contextlib.ExitStack` does for callbacks, without ``sys.exc_info``, which a test may have mocked."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+        self._steps: list[Callable[[], object]] = []
 
-    def callback(self, function: Callable[..., object], *args: object) -> None:
-        """Call a function with these arguments when everything is undone."""
-        self._steps.append((function, args))
+    def callback(self, undo: Callable[..., object], *args: Any) -> None:
+        """Undo a step when the stack is closed."""
+        self._steps.append(partial(undo, *args))
 
     def close(self) -> None:
-        """Undo everything; then raise the last exception that this has met, if any."""
-        failure = None
+        """Undo all steps, also if some fail; the last failure is raised, with those before it as its context."""
         while self._steps:
-            function, args = self._steps.pop()
+            undo = self._steps.pop()
             try:
-                function(*args)
-            except BaseException as error:
-                error.__context__ = error.__context__ or failure
-                failure = error
-        if failure is not None:
-            raise failure
+                undo()
+            except BaseException:
+                self.close()
+                raise
