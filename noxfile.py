@@ -15,6 +15,7 @@ os.environ["UV_PYTHON_DOWNLOADS"] = "never"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+OLDEST_AND_NEWEST = [PYTHONS[0], PYTHONS[-1]]
 DIST = Path("dist")
 PYTEST_ASYNCIO = [
     *("-p", "no:alt_pytest_asyncio.enable", "-p", "pytest_asyncio.plugin"),
@@ -46,30 +47,30 @@ def package(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, requires=["package"])
 def tests(session: nox.Session) -> None:
-    """Run the suite on every supported Python."""
-    run_suite(session)
+    """Run the suite on every supported Python; the processes of tests/runners on the oldest and the newest."""
+    run_suite(session, *([] if session.python in OLDEST_AND_NEWEST else ["--ignore=tests/runners"]))
 
 
-@nox.session(requires=["package"])
+@nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def tests_pytest_asyncio(session: nox.Session) -> None:
     """Run the suite under pytest-asyncio in place of alt-pytest-asyncio."""
     run_suite(session, *PYTEST_ASYNCIO)
 
 
-@nox.session(requires=["package"])
+@nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def tests_uvloop(session: nox.Session) -> None:
     """Run the suite on uvloop; the tests of what uvloop does not have are skipped, and listed at the end."""
     # alt-pytest-asyncio cannot close a loop of uvloop. The tests of runners start processes with loops of their own.
     run_suite(session, *PYTEST_ASYNCIO, "--uvloop", "-rs", "--ignore=tests/runners")
 
 
-@nox.session(requires=["package"])
+@nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def tests_debug(session: nox.Session) -> None:
     """Run the suite in asyncio's debug mode."""
     run_suite(session, PYTHONASYNCIODEBUG="1")
 
 
-@nox.session(python=PYTHONS, requires=["package"])
+@nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def real_world(session: nox.Session) -> None:
     """Run the tests that need real libraries, at the versions that they were written for."""
     install(session, "real-world", *map(str, DIST.glob("*.whl")))
@@ -91,7 +92,7 @@ def coverage(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check the types of the package, its tests and examples, for the oldest and the newest Python."""
     install(session, "typing", "--editable", ".")
-    for version in (PYTHONS[0], PYTHONS[-1]):
+    for version in OLDEST_AND_NEWEST:
         session.run("mypy", f"--python-version={version}")
 
 
@@ -116,7 +117,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
 
 
-@nox.session(python=PYTHONS[0])  # the pages show what pytest prints there; on Python 3.13 it marks more of each line
+@nox.session(python=OLDEST_AND_NEWEST)
 def docs(session: nox.Session) -> None:
     """Build the documentation and check what it shows against real runs, and its links; no network is needed."""
     session.install(*nox.project.dependency_groups(PROJECT, "docs", "test"), "--editable", ".")

@@ -25,10 +25,13 @@ from tests.runners.surroundings import environment
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
-# What is another number each time: how long it took, and where things lie in memory.
+# What is another number each time (how long it took, where things lie in memory), and the marks below a line of source,
+# of which each Python sets others.
 VARYING = re.compile(
     r"(?<= in )\d+\.\d+s|(?<=\()[\d.e-]+ m?s(?= real time)|(?<=_task_watch\.py:)\d+"
     r"|[\d,]+(?= times in a row| timers have fired)|0x[0-9a-f]+"
+    r"|^[E ]*[~^]+\n",
+    re.MULTILINE,
 )
 LIBRARIES = re.compile(r"[^\s\"']*/(?=site-packages/|python3\.\d+/)")
 # A reader has the one plugin that the settings of the page speak of, and we have them all.

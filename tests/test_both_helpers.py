@@ -1,6 +1,5 @@
 """Promises that both helpers keep: they leave nothing behind, and work in strict settings."""
 
-import ast
 import asyncio
 import contextlib
 import gc
@@ -11,15 +10,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 import pytest
 
-import machinery
 from machinery import test_helpers as thp
 from tests.dominos import fall
 from tests.loops import Run, on_every_loop
-from tests.sources import parsed
 
 
 async def dominos() -> None:
@@ -240,41 +236,3 @@ class TestStrictness:
         )
 
         assert (ran.stdout, ran.stderr) == ("done\n", "")
-
-    @pytest.mark.proves("B5")
-    def test_only_one_module_uses_private_names_of_others(self) -> None:
-        """A private name that is given no meaning in our own sources is somebody else's."""
-        root = Path(machinery.__file__).parent
-        trees = {path.relative_to(root).as_posix(): parsed(path) for path in root.rglob("*.py")}
-        own = {name for tree in trees.values() for name in names_defined(tree)} | DOCUMENTED
-        foreign = {path: names for path, tree in trees.items() if (names := private_names_used(tree, own))}
-
-        assert [path for path in foreign if path != "_test_helpers/_asyncio_internals.py"] == [], foreign
-
-
-DOCUMENTED = {"_getframe", "_current_frames"}
-"""Names of `sys` that look private."""
-
-
-def names_defined(tree: ast.AST) -> set[str]:
-    """Return the names of functions, classes, variables and attributes to which a module gives a value."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            names.add(node.attr)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-    return names
-
-
-def private_names_used(tree: ast.AST, own: set[str]) -> set[str]:
-    """Return the private names that a module takes from others: by a dot, or by `getattr`, even if we use it too."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr not in own:
-            names.add(node.attr)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
-            names.update(str(arg.value) for arg in node.args[1:2] if isinstance(arg, ast.Constant))
-    return {name for name in names if name.startswith("_") and not name.endswith("__")}

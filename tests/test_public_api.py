@@ -63,7 +63,8 @@ class TestPackage:
         code = (
             "import sys; before = set(sys.modules); import machinery.helpers, machinery.test_helpers;"
             "tops = {name.partition('.')[0] for name in set(sys.modules) - before};"
-            "print(sorted(tops - sys.stdlib_module_names))"
+            # Python 3.15 has a module, written when it is built, that it does not list.
+            "print(sorted(tops - sys.stdlib_module_names - {'_missing_stdlib_info'}))"
         )
 
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -72,6 +72,8 @@ async def test_stamina_gives_up_after_its_timeout() -> None:
     assert outage.asked == [0, 60, 180, 420, 900, 1500, 2100, 2700, 3300, 3900]
 
 
+# It asks asyncio whether a function is a coroutine function, which is deprecated since Python 3.14.
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning")
 @pytest.mark.proves("T0", "T1")
 async def test_backoff_waits_as_its_generator_says() -> None:
     """With a constant interval of five minutes the third try comes after ten, when the service is back."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -185,6 +186,45 @@ class TestWhoWaits:
             "  domino 2 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
             "  domino 3 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
         ]
+
+    @pytest.mark.proves("R4")
+    async def test_who_waits_through_a_task_of_the_user_is_that_task(self) -> None:
+        """Even though another one gathers it."""
+
+        async def both(futs: thp.FutureDominos) -> None:
+            await asyncio.gather(asyncio.create_task(await_each(futs, 2), name="child"))
+
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=3) as futs:
+                asyncio.create_task(both(futs), name="both")
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        [line] = [line for line in report_of(caught.value) if "domino 2" in line]
+        assert line.startswith("  domino 2 <- task 'child'")
+
+    @pytest.mark.proves("R4")
+    @pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio does not know who awaits whom")
+    @pytest.mark.parametrize("waiting", ["wait", "as_completed", "shield"])
+    async def test_who_waits_through_other_functions_of_asyncio_is_known_since_python_3_14(self, waiting: str) -> None:
+        """They wrap a domino in a task as well."""
+
+        async def client(futs: thp.FutureDominos) -> None:
+            if waiting == "wait":
+                await asyncio.wait([asyncio.ensure_future(futs[2])])
+            elif waiting == "as_completed":
+                await next(asyncio.as_completed([futs[2]]))
+            else:
+                await asyncio.shield(futs[2])
+
+        with pytest.raises(Boom) as caught:
+            async with thp.future_dominos(expected=3) as futs:
+                asyncio.create_task(client(futs), name="client")
+                await thp.wait_all_tasks_blocked()
+                raise Boom
+
+        [line] = [line for line in report_of(caught.value) if "domino 2" in line]
+        assert line.startswith("  domino 2 <- task 'client'")
 
     @pytest.mark.proves("R4")
     async def test_a_callback_that_waits_is_named(self) -> None:

@@ -562,7 +562,7 @@ class TestCancelledFromOutside:
             async with thp.mocked_call_later(), asyncio.timeout(5), asyncio.TaskGroup() as tasks:
                 tasks.create_task(wait_for_ever(), name="child")
 
-        assert report_of(caught.value)[-1] == "  task 'child' waits at HERE: await asyncio.Event().wait()"
+        assert "  task 'child' waits at HERE: await asyncio.Event().wait()" in report_of(caught.value)
 
     @pytest.mark.proves("R5")
     async def test_a_failure_after_a_timeout_is_reported_as_it_is_then(self) -> None:
@@ -608,7 +608,7 @@ class TestCancelledFromOutside:
                     tasks.create_task(wait_for_ever(), name="child")
 
         assert report_of(caught.value)[0].startswith("virtual time is at 51.0, ")
-        assert report_of(caught.value)[-1] == "  task 'child' waits at HERE: await asyncio.Event().wait()"
+        assert "  task 'child' waits at HERE: await asyncio.Event().wait()" in report_of(caught.value)
 
     @pytest.mark.proves("R5")
     async def test_after_many_timeouts_a_failure_has_its_own_report(self) -> None:
@@ -625,6 +625,66 @@ class TestCancelledFromOutside:
 
         assert struck == 25
         assert report_of(caught.value)[0].startswith("virtual time is at 25.0, ")
+
+    @pytest.mark.proves("R5")
+    async def test_a_timeout_around_the_block_that_is_handled_logs_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The test goes on and may pass."""
+        callbacks = []
+
+        async def body() -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0), thp.mocked_call_later():
+                    await wait_for_ever()
+            # The step of the task into which the cancellation was thrown keeps it.
+            await asyncio.sleep(0)
+            callbacks.append(repr(asyncio.current_task()))
+
+        await asyncio.create_task(body())
+
+        assert logged(caplog) == []
+        assert "_log_if_it_ends" not in callbacks[0]
+
+    @pytest.mark.proves("R5")
+    async def test_a_task_group_around_the_block_that_a_task_of_it_ends_logs_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The failure of that task is what the test is told."""
+
+        async def fail() -> None:
+            raise Boom
+
+        async def body() -> None:
+            with pytest.raises(ExceptionGroup) as caught:
+                async with asyncio.TaskGroup() as tasks, thp.mocked_call_later():
+                    tasks.create_task(fail())
+                    await wait_for_ever()
+            assert caught.group_contains(Boom)
+
+        await asyncio.create_task(body())
+
+        assert logged(caplog) == []
+
+    @pytest.mark.proves("R5")
+    async def test_a_watchdog_that_swallows_its_own_cancellation_is_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The task ends without an exception, but nobody has taken the cancellation back."""
+
+        async def body() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                async with thp.mocked_call_later():
+                    await wait_for_ever()
+            await asyncio.sleep(0)
+
+        task = asyncio.create_task(body())
+        await thp.wait_all_tasks_blocked()
+        task.cancel()
+        await task
+        await asyncio.sleep(0)
+
+        assert [plain(message)[0] for message in logged(caplog)] == ["cancelled from outside the block"]
 
     @pytest.mark.proves("R5")
     async def test_a_timeout_error_of_ones_own_is_no_cancellation(self, caplog: pytest.LogCaptureFixture) -> None:

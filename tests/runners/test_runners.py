@@ -67,7 +67,7 @@ def test_the_watchdog_of_alt_pytest_asyncio_strikes_in_real_time(outcome: Outcom
     """In a block and around it: a virtual watchdog would move a clock that stands, or strike before an hour passed."""
     _, output = outcome("alt-pytest-asyncio", "endless")
 
-    struck = re.findall(r"^E +AssertionError: Took too long to complete: .*\(timeout=0\.1\)$", output, re.MULTILINE)
+    struck = re.findall(r"^E +AssertionError: Took too long to complete: .*\(timeout=0\.5\)$", output, re.MULTILINE)
     hours = dict(re.findall(r"^(\w+) ended after (\d+) hours$", output, re.MULTILINE))
     standing = {name: hours for name, hours in hours.items() if "goes_on" not in name}
     assert len(struck) == 6, output

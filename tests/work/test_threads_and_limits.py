@@ -5,6 +5,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
 
 import pytest
 
@@ -141,6 +143,28 @@ def test_what_run_in_executor_returns_is_passed_on() -> None:
             assert await work == 1
 
     asyncio.run(main())
+
+
+@pytest.mark.proves("T12")
+def test_work_that_ends_while_it_begins_holds_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """From Python 3.14 on the future is done when the loop returns it, as it may be of a quick thread."""
+
+    class AtOnce(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            done: Future[Any] = Future()
+            done.set_result(fn(*args, **kwargs))
+            return done
+
+    async def main() -> None:
+        async with thp.mocked_call_later():
+            work = asyncio.get_running_loop().run_in_executor(AtOnce(), abs, -1)
+            assert work.done() is (sys.version_info >= (3, 14))
+            await asyncio.sleep(1)
+            assert await work == 1
+
+    asyncio.run(main())
+
+    assert caplog.records == []
 
 
 @pytest.mark.proves("T12")

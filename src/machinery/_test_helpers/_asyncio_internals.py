@@ -32,8 +32,9 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
     Without it, that loop reads virtual time.
 ``loop._default_executor``
     Whether a call in the default executor stays in this process and interpreter.
-``_fut_waiter``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering futures, ``_task`` of timeouts,
-``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine behind ``asyncio.sleep(0)``
+``_fut_waiter``, ``_asyncio_awaited_by``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering
+futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine
+behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations
@@ -44,6 +45,7 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
 """
 
+import asyncio
 from asyncio import (
     AbstractEventLoop,
     BaseEventLoop,
@@ -52,9 +54,10 @@ from asyncio import (
     TimerHandle,
     _get_running_loop,
 )
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Container, Iterator, Sized
 from functools import partial
 from logging import getLogger
+from os.path import abspath, dirname, sep
 from selectors import DefaultSelector
 from sys import _getframe, modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
@@ -77,6 +80,8 @@ HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {
 }
 
 _asyncio_logger = getLogger("asyncio")
+ASYNCIO_FOLDER = dirname(abspath(asyncio.__file__)) + sep
+_RUNS_CALLBACKS = {"_run", "run", "run_forever", "run_until_complete"}
 TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 """The modules whose callbacks are set on behalf of a task."""
 
@@ -231,6 +236,11 @@ def gathered(future: object) -> list[object]:
     return list(getattr(future, "_children", ()))
 
 
+def awaited_by(task: Task[Any]) -> Container[object]:
+    """Return the tasks that await a task, also through functions of asyncio; Python tells this since 3.14."""
+    return getattr(task, "_asyncio_awaited_by", None) or ()
+
+
 def callback_of(handle: Handle) -> tuple[Any, tuple[Any, ...]]:
     """Return the callback of a handle and its arguments; of one that runs another handle, those of the other."""
     callback, args = getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
@@ -245,6 +255,11 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
     timeout = getattr(callback, "__self__", None) if getattr(callback, "__module__", None) in TASK_MODULES else None
     task = getattr(timeout, "_task", None)
     return task if isinstance(task, Task) else None
+
+
+def runs_callbacks(code: CodeType) -> bool:
+    """Return whether a frame of asyncio runs a loop or a callback: the frames outside of it are not to blame."""
+    return code.co_name in _RUNS_CALLBACKS and code.co_filename.startswith(ASYNCIO_FOLDER)
 
 
 def is_sleep_zero(code: CodeType) -> bool:

@@ -1,6 +1,5 @@
 """Where a task waits, where a timer was set, and what things are called, for reports."""
 
-import asyncio
 import contextlib
 import os
 from asyncio import Task, isfuture
@@ -13,10 +12,9 @@ from os.path import abspath, dirname, relpath
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import is_sleep_zero
+from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep_zero, runs_callbacks
 
-_ASYNCIO = dirname(abspath(asyncio.__file__)) + os.sep
-_HIDDEN = (_ASYNCIO, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
+_HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
 """Where lines are of no use to a reader: in asyncio, in this package, in context managers made by contextlib."""
 
 _SITE_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -59,7 +57,7 @@ def set_at(origin: Origin | None) -> str | None:
 def place_of_caller(frame: FrameType | None) -> Place | None:
     """Return the innermost place, from a frame outwards, that is the user's own."""
     for _ in range(_MOST_FRAMES):
-        if frame is None or _is_run_by_loop(frame.f_code):
+        if frame is None or runs_callbacks(frame.f_code):
             break
         if not _is_hidden(frame.f_code) and not _is_library(frame.f_code.co_filename):
             return frame.f_code, frame.f_lineno
@@ -110,6 +108,11 @@ def only_yields(task: "Task[Any]") -> bool:
     """Return whether a task waits for nothing but its next turn, as with ``asyncio.sleep(0)``."""
     frames = list(frames_of(task))
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
+
+
+def is_wrapper(task: "Task[Any]") -> bool:
+    """Return whether a task runs only code of asyncio and ours: asyncio has made it around an awaitable."""
+    return all(_is_hidden(frame.f_code) for frame in frames_of(task))
 
 
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:
@@ -183,7 +186,7 @@ def _innermost(places: list[Place]) -> str:
     """Describe the innermost place that is the user's, and the innermost one in a library called from there."""
     visible = [place for place in places if not _is_hidden(place[0])]
     if not visible:
-        asyncios = [code.co_qualname for code, _ in places if code.co_filename.startswith(_ASYNCIO)]
+        asyncios = [code.co_qualname for code, _ in places if code.co_filename.startswith(ASYNCIO_FOLDER)]
         return f"asyncio's {asyncios[0]}" if asyncios else "an unknown place"
     # Compiled extensions have frames too, with lines of files that are not there.
     visible = [place for place in visible if _source(place)] or visible
@@ -215,12 +218,6 @@ def _inside_library(path: str) -> str:
     for folder in _SITE_PACKAGES:
         path = path.rpartition(folder)[2]
     return next((path.removeprefix(folder) for folder in _library_folders() if path.startswith(folder)), path)
-
-
-def _is_run_by_loop(code: CodeType) -> bool:
-    """Return whether a frame is asyncio's own that runs callbacks, so that those outside of it are not to blame."""
-    names = {"_run", "run", "run_forever", "run_until_complete"}
-    return code.co_name in names and code.co_filename.startswith(_ASYNCIO)
 
 
 def _is_hidden(code: CodeType) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import (
+    awaited_by,
     awaited_future,
     callback_of,
     gathered,
@@ -14,7 +15,7 @@ from machinery._test_helpers._asyncio_internals import (
 )
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._report import TasksSnapshot
-from machinery._test_helpers._source import has_begun, name_of, only_yields, raised_at, task_name, waits_at
+from machinery._test_helpers._source import has_begun, is_wrapper, name_of, only_yields, raised_at, task_name, waits_at
 from machinery._test_helpers._tasks import Tasks
 
 AnyTask = Task[Any]
@@ -80,8 +81,11 @@ def doing(task: AnyTask) -> str:
 
 
 def task_behind(task: AnyTask, tasks: Iterable[AnyTask]) -> AnyTask:
-    """Return the task that awaits another through ``gather``, which wraps plain awaitables in tasks."""
-    return next((other for other in tasks if task in gathered(awaited_future(other))), task)
+    """Return the task whose awaitable asyncio has wrapped in another, as ``gather`` does."""
+    if not is_wrapper(task):
+        return task
+    behind = awaited_by(task)
+    return next((other for other in tasks if other in behind or task in gathered(awaited_future(other))), task)
 
 
 def _has_real_timer(task: AnyTask, future: object) -> bool:

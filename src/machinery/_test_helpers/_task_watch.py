@@ -1,10 +1,13 @@
 """Attaches reports to exceptions that leave a block, and ends the task of a block that can never go on."""
 
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, Task, current_task
 from collections.abc import Callable, Iterable
 from logging import getLogger
 from math import inf
+from typing import Any
+from weakref import ref
 
+from machinery._test_helpers._asyncio_internals import failure_of
 from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._known_tools import is_skip
 from machinery._test_helpers._real_time import monotonic
@@ -20,9 +23,23 @@ _LONGEST_CHAIN = 100
 
 
 class Stuck(AssertionError):
-    """A deadlock, or time that stands still: the block of virtual time or dominos could never have gone on.
+    """A block of virtual time or dominos could never have ended: a deadlock, or time that stands still.
 
-    It leaves the block in place of the wait that would never have ended, with notes on what waits for what.
+    It is raised out of the block after a real second, with a note on what each task waits for.
+
+    .. code-block:: python
+
+        import asyncio
+
+        import pytest
+
+        from machinery import test_helpers as thp
+
+
+        async def test_a_deadlock_is_found():
+            with pytest.raises(thp.Stuck):
+                async with thp.mocked_call_later():
+                    await asyncio.Event().wait()
     """
 
     __module__ = "machinery.test_helpers"
@@ -122,9 +139,8 @@ class TaskWatch:
             # Its class has other ideas of `add_note` or `__notes__`.
             logger.warning("%s is leaving the block\n%s", type(error).__name__, text)
             return
-        if isinstance(error, CancelledError):
-            # Watchdogs raise an exception of their own in place of this one, and its notes are lost.
-            logger.warning("cancelled from outside the block\n%s", text)
+        if isinstance(error, CancelledError) and self.task is not None:
+            _log_if_it_ends(self.task, error, self._cancelling_before, f"cancelled from outside the block\n{text}")
 
     def _text(self, error: BaseException | None) -> str:
         lines: list[str] = []
@@ -155,6 +171,28 @@ class DeadlockDetector:
 
     def on_loop_closed(self) -> None:
         """Do nothing: the block is closed by its helper."""
+
+
+def _log_if_it_ends(task: Task[Any], cancellation: CancelledError, before: int, message: str) -> None:
+    """Log a message once a cancellation has ended a task.
+
+    Watchdogs raise exceptions of their own in place of it, and its notes are lost. Task groups and timeouts take back
+    the cancellations that end at them, and nothing is logged for these.
+
+    :param before: how many cancellation requests the task had before.
+    """
+
+    def log(ended: Task[Any]) -> None:
+        if ended.cancelled() or ended.cancelling() > before or _comes_of_cancellation(failure_of(ended)):
+            logger.warning("%s", message)
+
+    def forget(_: object) -> None:
+        if task.cancelling() <= before:
+            task.remove_done_callback(log)
+
+    task.add_done_callback(log)
+    # Kept by the callback: a task that goes on after many timeouts does not keep the text of each.
+    log.__dict__["cancellation"] = ref(cancellation, forget)
 
 
 def _comes_of_cancellation(error: BaseException | None) -> bool:
