@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -27,7 +28,10 @@ def count(name: str, subject: str) -> float | None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "count")
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--dump-before=os_getppid"]
-        done = work(subject, "marked", name, str(small), str(large), under=valgrind)
+        try:
+            done = work(subject, "marked", name, str(small), str(large), under=valgrind)
+        except subprocess.TimeoutExpired:
+            return None
         if done.returncode:
             return None
         # Each call of getppid ends a part; the first of each pair of parts lies between two runs.
