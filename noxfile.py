@@ -140,3 +140,12 @@ def docs(session: nox.Session) -> None:
     session.run("python", "-m", "docs.comparison", "--check")
     session.run("sphinx-build", "--nitpicky", "--fail-on-warning", "--quiet", "-E", "docs", "docs/_build/html")
     session.run("python", "docs/links.py")
+
+
+@nox.session(python="3.13", requires=["package"])  # the Python of the table that is compared with
+def benchmarks(session: nox.Session) -> None:
+    """Count instructions with valgrind, and compare them with those of the last release."""
+    if shutil.which("valgrind") is None:
+        session.skip("valgrind is not installed")
+    session.install(*map(str, DIST.glob("*.whl")))
+    session.run("python", "-m", "benchmarks", "--check", *session.posargs)

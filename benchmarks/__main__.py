@@ -1,4 +1,4 @@
-"""Measures the helpers beside plain asyncio and their peers, and writes what comes out as Markdown and SVG."""
+"""Measures the helpers beside plain asyncio and their peers, and writes what comes out as Markdown."""
 
 import argparse
 import datetime
@@ -10,36 +10,25 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from benchmarks import plot
+from benchmarks import instructions
 from benchmarks.environments import version_of, work
-from benchmarks.report import Samples, number, page_with, ranked, table, told
+from benchmarks.report import Samples, page_with, ranked, table, told
 from benchmarks.subjects import FLOOR, OURS, SUBJECTS
-from benchmarks.workloads import GROWTH, ROWS
+from benchmarks.workloads import BEST, ROWS
 
 PAIRS = 5
 """How many times a worker measures floor and subject, at most, before it is the turn of the next subject."""
 LOOPS = ("asyncio-time-travel", "async-solipsism", "aiotools")
-UPKEEP = {
-    "hour": ("one sleep of an hour, µs", (OURS, *LOOPS)),
-    "month": ("one sleep of 30 days, µs", (OURS, *LOOPS)),
-    "blocks": ("entering and leaving `mocked_call_later`, µs", (OURS, "aiotools", "aiofastforward")),
-    "dominos-blocks": ("entering and leaving `future_dominos`, µs", (OURS,)),
-    "blocks-memory": ("growth over 10,000 blocks of `mocked_call_later`, bytes each", (OURS,)),
-    "dominos-blocks-memory": ("growth over 10,000 blocks of `future_dominos`, bytes each", (OURS,)),
-    "memory": ("memory of 5,000 sleeping tasks, MiB", (OURS, FLOOR, *LOOPS)),
-    "import": ("`import machinery.test_helpers` beyond `import asyncio`, ms", (OURS,)),
+UPKEEP: dict[str, tuple[str, tuple[str, ...], float | None]] = {
+    "blocks-memory": ("growth over 10,000 blocks of `mocked_call_later`, bytes each", (OURS,), 1),
+    "dominos-blocks-memory": ("growth over 10,000 blocks of `future_dominos`, bytes each", (OURS,), 1),
+    "memory": ("memory of 5,000 sleeping tasks, MiB", (OURS, FLOOR, *LOOPS), 6.9),
+    "first": ("first block of a process, ms", (OURS,), 0.15),
+    "import": ("`import machinery.test_helpers` beyond `import asyncio`, ms", (OURS,), 4),
 }
-SIZES = {
-    "timers": [100, 1_000, 10_000, 100_000, 1_000_000],
-    "seconds": [1, 60, 3_600, 86_400, 30 * 86_400, 365 * 86_400, 3_650 * 86_400],
-    "dominos": [10, 100, 1_000, 10_000, 100_000],
-}
-LARGEST = {
-    ("seconds", "asyncio-time-travel"): 30 * 86_400,
-    ("seconds", "machinery-collection"): 86_400,
-    ("dominos", "machinery-collection"): 100,
-}
-"""The sizes beyond which a peer takes minutes, or never ends."""
+"""What each is, of whom it is measured, and what is to be the most for ours."""
+SLOW = {(peer, name) for peer in ("looptime", "machinery-collection") for name in ROWS}
+"""What is not counted, since it is no near peer and takes minutes under valgrind."""
 
 
 def measure(subject: str, *arguments: object) -> list[list[float]] | str:
@@ -70,7 +59,19 @@ def by_turns(rounds: int, *turns: tuple[str, ...]) -> dict[tuple[str, ...], list
     return measured
 
 
-def factors(rounds: int) -> str:
+def against_goals(name: str, ours: float, others: dict[str, float]) -> str:
+    """Return which share of its goals' references a figure is, and which goal it misses."""
+    lines = []
+    for reference, goal in ROWS[name].goal.items():
+        peers = [value for peer, value in others.items() if peer != FLOOR]
+        value = min(peers, default=None) if reference == BEST else others.get(reference)
+        if value is not None:
+            share = ours / value
+            lines.append(f"{share:.2f} of {reference}{f' (**missed**, goal {goal})' if share > goal else ''}")
+    return ", ".join(lines)
+
+
+def seconds(rounds: int) -> str:
     """Measure the workloads; return a table of how many times as long as the floor each subject takes."""
     turns = {
         (name, subject): (subject, "pairs", name, str(row.size), str(PAIRS))
@@ -89,45 +90,49 @@ def factors(rounds: int) -> str:
             else:
                 floors += [floor for floor, _ in pairs]
                 times[subject] = [took / floor for floor, took in pairs]
-        ours = told(times.pop(OURS))
-        best, *others = ranked(times)
-        lines.append([row.title, f"{median(floors) * 1e3:.2f} ms", f"**{ours}**", best, ", ".join(others)])
-    return table(["work", "floor", "ours", "best peer", "other peers"], lines)
+        ours = times.pop(OURS)
+        others = {FLOOR: 1.0, **{peer: median(each) for peer, each in times.items() if not isinstance(each, str)}}
+        goals = "" if isinstance(ours, str) else against_goals(name, median(ours), others)
+        cells = [f"{median(floors) * 1e3:.2f} ms", f"**{told(ours)}**", goals, ", ".join(ranked(times))]
+        lines.append([row.title, *cells])
+    return table(["work", "floor", "ours", "goal", "peers"], lines)
+
+
+def counts() -> str:
+    """Count the instructions of the workloads; return a table of those of one unit."""
+    if not instructions.are_countable():
+        return "Instructions were not counted, since valgrind is not installed.\n"
+    lines = []
+    for name, row in ROWS.items():
+        others: dict[str, float] = {}
+        for subject in (OURS, FLOOR, *row.peers):
+            print(f"instructions: {name}, {subject}", file=sys.stderr)
+            counted = None if (subject, name) in SLOW else instructions.count(name, subject)
+            if counted is not None:
+                others[subject] = counted
+        ours = others.pop(OURS)
+        cells = [f"{others[FLOOR]:,.0f}", f"**{ours:,.0f}**", against_goals(name, ours, others)]
+        peers = sorted((value, peer) for peer, value in others.items() if peer != FLOOR)
+        lines.append([row.title, *cells, ", ".join(f"{peer} {value:,.0f}" for value, peer in peers)])
+    return table(["instructions of one unit of", "floor", "ours", "goal", "peers"], lines)
 
 
 def upkeep(rounds: int) -> str:
     """Take the measures that have no floor; return a table of them."""
-    turns = {(name, subject): (subject, name) for name, (_, subjects) in UPKEEP.items() for subject in subjects}
+    turns = {(name, subject): (subject, name) for name, (_, subjects, _) in UPKEEP.items() for subject in subjects}
     measured = by_turns(rounds, *turns.values())
     lines = []
-    for name, (title, subjects) in UPKEEP.items():
+    for name, (title, subjects, goal) in UPKEEP.items():
         values: dict[str, Samples | str] = {}
         for subject in subjects:
             got = measured[turns[name, subject]]
             values[subject] = got if isinstance(got, str) else [value for (value,) in got]
-        ours = told(values.pop(OURS))
-        lines.append([title, f"**{ours}**", ", ".join(ranked(values))])
-    return table(["what", "ours", "others"], lines)
-
-
-def growth(kind: str) -> tuple[str, str]:
-    """Measure a workload at growing sizes; return a drawing of what it takes, and the last points in words."""
-    row = GROWTH[kind]
-    series: dict[str, list[tuple[float, float]]] = {OURS: [], FLOOR: [], **{peer: [] for peer in row.peers}}
-    for size in SIZES[kind]:
-        for subject in (OURS, *row.peers):
-            if size > LARGEST.get((kind, subject), size):
-                continue
-            print(f"growth: {size:,} {kind}, {subject}", file=sys.stderr)
-            pairs = measure(subject, "pairs", kind, size, 10 * PAIRS)
-            if isinstance(pairs, str):
-                continue
-            series[subject].append((size, median(took for _, took in pairs)))
-            if subject == OURS:
-                series[FLOOR].append((size, median(floor for floor, _ in pairs)))
-    lines = {name: line for name, line in series.items() if line}
-    ends = ", ".join(f"{name} {number(line[-1][1] * 1e3)} ms at {line[-1][0]:,}" for name, line in lines.items())
-    return plot.svg(f"CPU time against {row.title}", row.title, lines), f"Where the lines end: {ends}.\n"
+        ours = values.pop(OURS)
+        missed = goal is not None and not isinstance(ours, str) and median(ours) > goal
+        lines.append(
+            [title, f"**{told(ours)}**", f"{goal}{' (**missed**)' if missed else ''}", ", ".join(ranked(values))]
+        )
+    return table(["what", "ours", "goal", "others"], lines)
 
 
 def versions() -> str:
@@ -145,24 +150,25 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--small", action="store_true", help="only run each workload once, small, for us and the floor")
     parser.add_argument("--rounds", type=int, default=5, help="how many turns each subject gets (default: 5)")
-    parser.add_argument(
-        "--write", type=Path, metavar="PAGE", help="write the tables into this page, the plots beside it"
-    )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the tables into this page")
+    parser.add_argument("--check", action="store_true", help="compare our instructions with the last release's")
+    parser.add_argument("--release", action="store_true", help="remember our instructions for --check")
     chosen = parser.parse_args()
     if chosen.small:
         done = work(OURS, "small")
         print(done.stderr, end="", file=sys.stderr)
         return done.returncode
-    measured = f"{versions()}\n{factors(chosen.rounds)}\n{upkeep(chosen.rounds)}"
+    if chosen.check or chosen.release:
+        if not instructions.are_countable():
+            print("instructions cannot be counted: install valgrind", file=sys.stderr)
+            return 1
+        slower = instructions.check() if chosen.check else instructions.note_release()
+        print(f"slower than the last release: {', '.join(slower)}" if slower else "nothing is slower")
+        return 1 if slower else 0
+    measured = f"{versions()}\n{seconds(chosen.rounds)}\n{counts()}\n{upkeep(chosen.rounds)}"
     print(measured)
     if chosen.write:
-        page = chosen.write.with_suffix(".md")
-        drawings = page.with_suffix("")
-        drawings.mkdir(parents=True, exist_ok=True)
-        for kind, row in GROWTH.items():
-            drawing, ends = growth(kind)
-            (drawings / f"{kind}.svg").write_text(drawing, encoding="utf-8")
-            measured += f"\n![CPU time against {row.title}]({drawings.name}/{kind}.svg)\n\n{ends}"
+        page = chosen.write
         before = page.read_text(encoding="utf-8") if page.exists() else "# Performance\n"
         page.write_text(page_with(before, measured), encoding="utf-8")
     return 0

@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.subjects import OURS, SUBJECTS
+from benchmarks.subjects import FLOOR, OURS, SUBJECTS
 
 ROOT = Path(__file__).resolve().parent.parent
 TOO_LONG = 120
@@ -44,13 +45,13 @@ def version_of(subject: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def work(subject: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the worker for a subject, in its environment."""
-    env = dict(os.environ)
-    if subject != OURS:
+def work(subject: str, *arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the worker for a subject in its environment, under another program if one is given."""
+    env = os.environ | {"PYTHONHASHSEED": "0"}
+    if subject not in (OURS, FLOOR):
         env.pop("PYTHONPATH", None)
     elif find_spec("machinery") is None:
         # What is measured as ours is what this interpreter has, or the checkout where it has nothing.
         env["PYTHONPATH"] = str(ROOT / "src")
-    command = [python_of(subject), "-m", "benchmarks.worker", subject, *arguments]
+    command = [*under, python_of(subject), "-m", "benchmarks.worker", subject, *arguments]
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=TOO_LONG)

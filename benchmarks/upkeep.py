@@ -1,4 +1,4 @@
-"""What is measured as it is, and not against the floor: blocks, memory, importing, and single sleeps."""
+"""What is measured as it is, and not against the floor: memory, importing, and the first block of a process."""
 
 import asyncio
 import gc
@@ -6,9 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -25,22 +24,10 @@ def dominos_block() -> AbstractAsyncContextManager[Any]:
     return thp.future_dominos(expected=0)
 
 
-async def _enter(block: Callable[[], AbstractAsyncContextManager[Any]], times: int) -> float:
-    began = time.process_time()
+async def _enter(block: Callable[[], AbstractAsyncContextManager[Any]], times: int) -> None:
     for _ in range(times):
         async with block():
             pass
-    return (time.process_time() - began) / times * 1e6
-
-
-def blocks(block: Callable[[], AbstractAsyncContextManager[Any]], many: int = BLOCKS) -> list[float]:
-    """Enter and leave a block many times; return the µs of one, by tenths of them."""
-
-    async def main() -> list[float]:
-        await _enter(block, 10)
-        return [await _enter(block, many // 10) for _ in range(10)]
-
-    return asyncio.run(main())
 
 
 def blocks_memory(block: Callable[[], AbstractAsyncContextManager[Any]], many: int = BLOCKS) -> list[float]:
@@ -85,19 +72,14 @@ def sleepers(subject: Subject, many: int = SLEEPING) -> list[float]:
     return run(subject, main())
 
 
-def long_sleep(subject: Subject, seconds: float, times: int = 100) -> list[float]:
-    """Sleep once, on a fresh loop; return the µs of each of many such sleeps."""
-
-    async def main() -> float:
-        async with subject.enter():
-            loop = asyncio.get_running_loop()
-            began, start = loop.time(), time.process_time()
-            await asyncio.sleep(seconds)
-            took = time.process_time() - start
-            assert abs(loop.time() - began - seconds) < 1, "the sleep was of another length"
-            return took * 1e6
-
-    return [run(subject, main()) for _ in range(times)]
+def first_block(times: int = 10) -> list[float]:
+    """Enter and leave the first block of a process; return the ms of each."""
+    code = (
+        "import asyncio, time; from machinery import test_helpers as thp\nasync def main():\n began ="
+        " time.process_time()\n async with thp.mocked_call_later(): pass\n return time.process_time() - began\n"
+        "print(asyncio.run(main()) * 1e3)"
+    )
+    return [_in_process(code, os.environ) for _ in range(times)]
 
 
 def importing(times: int = 20) -> list[float]:
@@ -110,12 +92,13 @@ def importing(times: int = 20) -> list[float]:
         # Bytecode is kept from the first time on, whatever is said elsewhere about keeping it.
         env = os.environ | {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
 
-        def once() -> float:
-            command = [sys.executable, "-c", code]
-            return float(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+        _in_process(code, env)
+        return [_in_process(code, env) for _ in range(times)]
 
-        once()
-        return [once() for _ in range(times)]
+
+def _in_process(code: str, env: Mapping[str, str]) -> float:
+    command = [sys.executable, "-c", code]
+    return float(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
 
 
 def _subject(name: str) -> Subject:
@@ -123,13 +106,10 @@ def _subject(name: str) -> Subject:
 
 
 MEASURES: dict[str, Callable[[str], list[float]]] = {
-    "blocks": lambda name: blocks(_subject(name).enter),
     "blocks-memory": lambda name: blocks_memory(_subject(name).enter),
-    "dominos-blocks": lambda _: blocks(dominos_block),
     "dominos-blocks-memory": lambda _: blocks_memory(dominos_block),
     "memory": lambda name: sleepers(_subject(name)),
-    "hour": lambda name: long_sleep(_subject(name), 3_600),
-    "month": lambda name: long_sleep(_subject(name), 30 * 86_400),
+    "first": lambda _: first_block(),
     "import": lambda _: importing(),
 }
 
@@ -137,5 +117,5 @@ MEASURES: dict[str, Callable[[str], list[float]]] = {
 def everything_small() -> None:
     """Take each measure once, at a small size, for us."""
     ours = SUBJECTS[OURS]
-    blocks(ours.enter, 10), blocks_memory(ours.enter, 10), blocks(dominos_block, 10)
-    sleepers(ours, 10), sleepers(Subject(), 10), long_sleep(ours, 60, 1), importing(1)
+    blocks_memory(ours.enter, 10), blocks_memory(dominos_block, 10)
+    sleepers(ours, 10), sleepers(Subject(), 10), first_block(1), importing(1)

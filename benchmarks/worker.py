@@ -3,77 +3,84 @@
 import asyncio
 import gc
 import json
+import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
 
 from benchmarks import upkeep
-from benchmarks.subjects import OURS, SUBJECTS, TRIO, Subject, plain, run
-from benchmarks.workloads import GROWTH, ROWS, Given, Row, Workload, soon
+from benchmarks.subjects import FLOOR, OURS, SUBJECTS, TRIO, Subject, plain, run
+from benchmarks.workloads import ROWS, Given, Row, soon
 
 ENOUGH = 1.0
 """After how many seconds no further pair is measured."""
-ALL_ROWS = ROWS | GROWTH
 
 
-async def timed(work: Callable[[], Awaitable[None]]) -> float:
-    """Return the CPU time of some work, in seconds: what else the machine does then does not count."""
-    gc.collect()
-    gc.disable()
-    began = time.process_time()
-    await work()
-    took = time.process_time() - began
-    gc.enable()
-    return took
-
-
-def on_floor(row: Row, size: int) -> float:
-    """Do the work as plain asyncio would, with no clock; return what it took."""
-    return _on_loop(row, Subject(new_loop=row.floor_loop), row.floor or row.work, size, floor=True)
-
-
-def on_subject(name: str, subject: str, size: int) -> float:
-    """Do the work in a subject's virtual time; return what it took."""
+def do(name: str, subject: str, size: int) -> None:
+    """Do a workload as whole programs: each makes its loop and its block, and closes both."""
+    row = ROWS[name]
     if subject == TRIO:
         from benchmarks import with_trio
 
-        return with_trio.run(name, size, timed)
-    row = ALL_ROWS[name]
-    return _on_loop(row, SUBJECTS[subject], row.work, size, floor=False)
+        row.arrange(lambda size: with_trio.run(name, size), size)
+    elif subject == FLOOR:
+        row.arrange(lambda size: _program(row, Subject(new_loop=row.floor_loop), size, floor=True), size)
+    else:
+        row.arrange(lambda size: _program(row, SUBJECTS[subject], size, floor=False), size)
 
 
-def _on_loop(row: Row, subject: Subject, work: Workload, size: int, *, floor: bool) -> float:
-    async def main() -> float:
+def _program(row: Row, subject: Subject, size: int, *, floor: bool) -> None:
+    async def main() -> None:
         wrong: AssertionError | None = None
         async with (subject.enter if row.in_block else plain)() as advance:
             # Looked up here, inside the block: one of the peers replaces it.
-            given = Given(size, soon if floor else asyncio.sleep, advance, None if floor else subject.clock)
+            sleep, clock = (soon, None) if floor else (asyncio.sleep, subject.clock)
             try:
-                took = await timed(lambda: work(given))
+                await ((floor and row.floor) or row.work)(Given(size, sleep, advance, clock, subject.enter))
             except AssertionError as error:
                 wrong = error
         # Raised out here: one of the peers hangs when an exception leaves its block.
         if wrong is not None:
             raise wrong
-        return took
 
-    return run(subject, main())
+    run(subject, main())
+
+
+def timed(name: str, subject: str, size: int) -> float:
+    """Return the CPU time of some work, in seconds: what else the machine does then does not count."""
+    gc.collect()
+    gc.disable()
+    began = time.process_time()
+    do(name, subject, size)
+    took = time.process_time() - began
+    gc.enable()
+    return took
 
 
 def pairs(name: str, subject: str, size: int, most: int) -> list[tuple[float, float]]:
     """Measure floor and subject by turns, after both have been run once at a small size."""
-    row = ALL_ROWS[name]
-    on_floor(row, min(size, row.small)), on_subject(name, subject, min(size, row.small))
+    small = min(size, ROWS[name].small)
+    do(name, FLOOR, small)
+    do(name, subject, small)
     measured: list[tuple[float, float]] = []
     until = time.perf_counter() + ENOUGH
     while not measured or (len(measured) < most and time.perf_counter() < until):
-        measured.append((on_floor(row, size), on_subject(name, subject, size)))
+        measured.append((timed(name, FLOOR, size), timed(name, subject, size)))
     return measured
+
+
+def marked(name: str, subject: str, *sizes: int) -> None:
+    """Do a workload at each size between two calls of `getppid`, by which `instructions` finds them."""
+    gc.disable()
+    for size in (sizes[0], *sizes):
+        gc.collect()
+        os.getppid()
+        do(name, subject, size)
+        os.getppid()
 
 
 def everything_small() -> None:
     """Do each workload once at a small size, for us and the floor."""
-    for name, row in ALL_ROWS.items():
+    for name, row in ROWS.items():
         pairs(name, OURS, row.small, 1)
     upkeep.everything_small()
 
@@ -82,6 +89,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case [_, "small"]:
             everything_small()
+        case [subject, "marked", name, *sizes]:
+            marked(name, subject, *map(int, sizes))
         case [subject, "pairs", name, size, most]:
             print(json.dumps(pairs(name, subject, int(size), int(most))))
         case [subject, measure]:

@@ -5,8 +5,11 @@ Each workload checks its answer.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack
+from typing import Any, NamedTuple
 
 from benchmarks.subjects import Advance
 
@@ -21,6 +24,8 @@ class Given(NamedTuple):
     advance: Advance | None
     now: Callable[[], float] | None
     """Reads the clock; the floor has none."""
+    enter: Callable[[], AbstractAsyncContextManager[Any]]
+    """Makes a block, for workloads that enter blocks themselves."""
 
     def check_passed(self, began: float, seconds: float) -> None:
         """Raise unless that much virtual time has passed; some peers let it drift a little."""
@@ -125,34 +130,6 @@ async def ticking(given: Given) -> None:
     given.check_passed(began, 100)
 
 
-async def long_sleep(given: Given) -> None:
-    """One sleep of so many seconds."""
-    began = given.began()
-    await given.sleep(given.size)
-    given.check_passed(began, given.size)
-
-
-async def timers(given: Given) -> None:
-    """Set many timers, each for its own second, and wait for the last."""
-    began, loop = given.began(), asyncio.get_running_loop()
-    called: list[int] = []
-    for num in range(given.size):
-        loop.call_later(num + 1, called.append, num)
-    await given.sleep(given.size + 0.5)
-    assert called == list(range(given.size))
-    given.check_passed(began, given.size + 0.5)
-
-
-async def callbacks(given: Given) -> None:
-    """Call as many callbacks, all in one round of the loop."""
-    loop = asyncio.get_running_loop()
-    called: list[int] = []
-    for num in range(given.size):
-        loop.call_soon(called.append, num)
-    await soon(0)
-    assert called == list(range(given.size))
-
-
 def dominos(tasks: int) -> Workload:
     """Make a workload: so many tasks take steps by turns, in the order of the dominos."""
 
@@ -198,6 +175,65 @@ def bare_futures(tasks: int) -> Workload:
     return work
 
 
+async def empty_blocks(given: Given) -> None:
+    """Enter and leave a block, again and again."""
+    for _ in range(given.size):
+        async with given.enter():
+            pass
+
+
+def blocks_with_a_sleep(seconds: float) -> Workload:
+    """Make a workload: a block with one sleep, again and again."""
+
+    async def work(given: Given) -> None:
+        for _ in range(given.size):
+            async with given.enter():
+                began = given.began()
+                # Looked up anew in each block: one of the peers replaces it.
+                await (asyncio.sleep if given.now else given.sleep)(seconds)
+                given.check_passed(began, seconds)
+
+    return work
+
+
+async def beside_idle_connections(given: Given) -> None:
+    """Sleep again and again, beside a hundred connections on which nothing comes."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        for _ in range(100):
+            ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+            loop.add_reader(ours, theirs.recv, 1)
+            stack.callback(loop.remove_reader, ours)
+        await sleeps_in_a_row(given)
+
+
+Program = Callable[[int], None]
+"""Runs a workload of a size, with a loop and a block of its own."""
+
+
+def once(program: Program, size: int) -> None:
+    """Run one program."""
+    program(size)
+
+
+def suite(program: Program, size: int) -> None:
+    """Run many small programs in a row, like the tests of a suite."""
+    for _ in range(size):
+        program(2)
+
+
+def in_threads(program: Program, size: int) -> None:
+    """Run as many programs at the same time, in threads."""
+    threads = [threading.Thread(target=program, args=(100,)) for _ in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+BEST = "best peer"
+
+
 class Row(NamedTuple):
     """A workload with its floor, and the peers that can do it."""
 
@@ -205,33 +241,49 @@ class Row(NamedTuple):
     size: int
     peers: tuple[str, ...]
     work: Workload
+    goal: Mapping[str, float] = {}
+    """At most how many times as much as these it is to take."""
     floor: Workload | None = None
     """What plain asyncio does in its place; by default the same work, with `soon` for its sleeps."""
     floor_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     small: int = 20
+    counted: tuple[int, int] = (300, 900)
+    """The two sizes of which the difference in instructions is taken."""
     in_block: bool = True
-    """Whether the block is entered before the clock starts, and not by the workload itself."""
+    """Whether the workload is done in a block, and does not enter any itself."""
+    arrange: Callable[[Program, int], None] = once
 
 
 def _steps(size: int, tasks: int, *peers: str) -> Row:
     title = f"{size:,} ordered steps, {'one task' if tasks == 1 else f'{tasks} tasks'}"
-    return Row(title, size, peers, dominos(tasks), bare_futures(tasks), in_block=False)
+    goal = {"floor": 1.0, "trio": 0.5}
+    return Row(title, size, peers, dominos(tasks), goal, bare_futures(tasks), counted=(size, 3 * size), in_block=False)
 
 
 _LOOPS = ("asyncio-time-travel", "async-solipsism", "aiotools")
+_BLOCKS = ("aiotools", "aiofastforward")
 ROWS = {
     "row": Row(
         "10,000 one-second sleeps in a row",
         10_000,
         ("aiotools", "async-solipsism", "trio", "machinery-collection", "looptime"),
         sleeps_in_a_row,
+        {BEST: 0.90},
     ),
-    "own": Row("5,000 tasks, each its own sleep up to a day", 5_000, (*_LOOPS, "trio", "looptime"), own_sleeps),
+    "own": Row(
+        "5,000 tasks, each its own sleep up to a day",
+        5_000,
+        (*_LOOPS, "trio", "looptime"),
+        own_sleeps,
+        {BEST: 0.92},
+        counted=(1_000, 2_000),
+    ),
     "timeouts": Row(
         "2,000 operations under `timeout` or `wait_for` that end in time",
         2_000,
         (*_LOOPS, "trio"),
         timeouts,
+        {BEST: 0.92},
         floor_loop=loop_without_timers,
     ),
     "advance": Row(
@@ -239,20 +291,59 @@ ROWS = {
         5_000,
         ("aiofastforward", "trio", "machinery-collection"),
         advances,
+        {BEST: 0.9},
         rounds,
     ),
-    "ticking": Row("1,000 tasks ticking for 100 s", 1_000, (*_LOOPS, "trio", "machinery-collection"), ticking),
-    "steps-100-1": _steps(100, 1, "trio", "machinery-collection"),
+    "ticking": Row(
+        "1,000 tasks ticking for 100 s",
+        1_000,
+        (*_LOOPS, "trio", "machinery-collection"),
+        ticking,
+        {BEST: 0.75},
+        counted=(20, 60),
+    ),
     "steps-100-10": _steps(100, 10, "trio", "machinery-collection"),
     "steps-1000-1": _steps(1_000, 1, "trio"),
     "steps-1000-10": _steps(1_000, 10, "trio"),
-    "steps-5000-1": _steps(5_000, 1, "trio"),
-    "steps-5000-10": _steps(5_000, 10, "trio"),
-}
-GROWTH = {
-    "timers": Row("timers", 1_000_000, ("asyncio-time-travel",), timers, callbacks),
-    "seconds": Row(
-        "virtual seconds of one sleep", 315_360_000, ("asyncio-time-travel", "machinery-collection"), long_sleep
+    "blocks": Row(
+        "1,000 empty blocks on one loop", 1_000, _BLOCKS, empty_blocks, {BEST: 1.3}, counted=(20, 80), in_block=False
     ),
-    "dominos": Row("dominos", 100_000, ("trio", "machinery-collection"), dominos(1), bare_futures(1), in_block=False),
+    "hour": Row(
+        "100 blocks with a sleep of an hour",
+        100,
+        _LOOPS,
+        blocks_with_a_sleep(3_600),
+        {BEST: 1.0},
+        counted=(20, 80),
+        in_block=False,
+    ),
+    "month": Row(
+        "100 blocks with a sleep of 30 days",
+        100,
+        ("aiotools",),
+        blocks_with_a_sleep(30 * 86_400),
+        {BEST: 1.0},
+        counted=(20, 80),
+        in_block=False,
+    ),
+    "suite": Row(
+        "1,000 tests, each a block with two sleeps on its own loop",
+        1_000,
+        (*_LOOPS, "trio"),
+        sleeps_in_a_row,
+        {BEST: 1.0},
+        counted=(20, 60),
+        arrange=suite,
+    ),
+    "idle": Row("10,000 sleeps beside 100 idle connections", 10_000, _LOOPS, beside_idle_connections, {BEST: 1.0}),
+    "threads": Row(
+        "100 blocks with 100 sleeps in 100 threads",
+        100,
+        (*_LOOPS, "trio"),
+        sleeps_in_a_row,
+        {BEST: 1.0},
+        small=2,
+        counted=(5, 15),
+        arrange=in_threads,
+    ),
 }

@@ -331,27 +331,30 @@ class TestHandles:
     """What is made by hand, so that a timer costs less."""
 
     @pytest.mark.proves("T0", "B5")
-    def test_a_handle_lacks_nothing_that_asyncio_gives_one(self) -> None:
+    async def test_a_handle_lacks_nothing_that_asyncio_gives_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is as its class would make it, in every slot that this Python has."""
-        loop = SimpleNamespace(get_debug=lambda: False)
-        arguments: Any = (1.5, print, ("x",), loop, contextvars.copy_context())
-        by_hand, by_its_class = _timers.make_timer(*arguments), _timers.Timer(*arguments)
-
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
         slots = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__"}
-        assert {name: getattr(by_hand, name) for name in slots} == {name: getattr(by_its_class, name) for name in slots}
-        assert repr(by_hand) == repr(by_its_class)
+        async with thp.mocked_call_later():
+            by_hand = loop.call_later(1.5, print, "x", context=context)
+            monkeypatch.setattr(_virtual_loop, "HANDLE_SLOTS_ARE_KNOWN", False)
+            by_its_class = loop.call_later(1.5, print, "x", context=context)
 
-        for timer in (by_hand, by_its_class):
-            timer.owner = None
-            timer.cancel()
-            assert timer.cancelled()
-            assert _asyncio_internals.callback_of(timer) == (None, ())
+            assert {name: getattr(by_hand, name) for name in slots} == {
+                name: getattr(by_its_class, name) for name in slots
+            }
+            assert repr(by_hand) == repr(by_its_class)
+
+            for timer in (by_hand, by_its_class):
+                timer.cancel()
+                assert timer.cancelled()
+                assert _asyncio_internals.callback_of(timer) == (None, ())
 
     @pytest.mark.proves("T0", "B5")
     async def test_handles_of_an_unknown_kind_are_left_to_asyncio(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A Python whose handles have other slots makes them itself."""
-        monkeypatch.setattr(_timers, "HANDLE_SLOTS_ARE_KNOWN", False)
-        monkeypatch.setattr(_virtual_loop, "make_timer", _timers.Timer)
+        for module in (_timers, _virtual_loop):
+            monkeypatch.setattr(module, "HANDLE_SLOTS_ARE_KNOWN", False)
         async with thp.mocked_call_later() as m:
             cancelled = asyncio.get_running_loop().call_later(1, print)
             cancelled.cancel()

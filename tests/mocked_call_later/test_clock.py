@@ -34,7 +34,7 @@ def time_at(clock: Clock, tick: int) -> float:
 
 def advance(clock: Clock, moment: float) -> None:
     """Stand where a deadline is served."""
-    clock.move_to(clock.tick_of(moment))
+    clock.reach(moment)
 
 
 @pytest.mark.proves("T2")
@@ -261,3 +261,27 @@ def test_the_finest_precision_is_that_of_the_floats_around_the_start(start_time:
     if start_time:
         with pytest.raises(ValueError, match=rf"^precision of {finest / 2!r} seconds is too fine for start_time .*$"):
             Clock(start_time=start_time, precision=finest / 2)
+
+
+@pytest.mark.proves("T2", "T3")
+@given(clock=clocks, tick=few_ticks, delay=st.integers(min_value=-100, max_value=10_000))
+def test_a_whole_number_of_seconds_is_the_same_as_an_int_and_as_a_float(clock: Clock, tick: int, delay: int) -> None:
+    """Integers are counted without floats, and come to the same."""
+    clock.move_to(tick)
+
+    assert clock.later(delay) == clock.later(float(delay))
+
+
+@pytest.mark.proves("T3", "T5")
+@given(precision=st.sampled_from(PRECISIONS), tick=few_ticks, delays=st.lists(st.floats(0, 1000), min_size=2))
+def test_deadlines_between_ticks_keep_their_order_and_are_due_on_the_tick_after(
+    precision: float, tick: int, delays: list[float]
+) -> None:
+    """A moment is an int on a tick and a float between two, and both can be compared."""
+    clock = Clock(start_time=0, precision=precision)
+    clock.move_to(tick)
+
+    moments = [clock.later(delay)[0] for delay in sorted(delays)]
+
+    assert moments == sorted(moments)
+    assert all(moment <= clock.tick_of(moment) < moment + 1 for moment in moments)

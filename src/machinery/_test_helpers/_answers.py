@@ -203,7 +203,7 @@ class Answers:
         """Return whether nothing but its next deadline keeps the clock from moving."""
         time = self._time
         moment, _ = time.timers.first()
-        if not time.clock.moment < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
+        if not time.clock.tick < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
             return False
         return not self._work.may_hold or self._work.wait(time, _pause) <= 0
 

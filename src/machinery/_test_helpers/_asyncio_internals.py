@@ -116,9 +116,14 @@ def loop_time(
     debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such timers
     and outside debug mode, it does not matter what it reads.
     """
-    # Loops may extend the `_run_once` that they inherit. A tuple, since to hash code takes a microsecond.
-    functions = [vars(ancestor).get("_run_once") for ancestor in type(loop).__mro__]
-    codes = tuple(function.__code__ for function in reversed(functions) if isinstance(function, FunctionType))
+    kind = type(loop)
+    inherited = getattr(BaseEventLoop, "_run_once", None)
+    functions = [inherited]
+    if getattr(kind, "_run_once", None) is not inherited:
+        # Loops may extend the `_run_once` that they inherit.
+        functions = [vars(ancestor).get("_run_once") for ancestor in reversed(kind.__mro__)]
+    # A tuple, since to hash code takes a microsecond.
+    codes = tuple([function.__code__ for function in functions if isinstance(function, FunctionType)])
     scheduler: Any = loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
     caller = _getframe
 

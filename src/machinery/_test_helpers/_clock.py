@@ -3,13 +3,18 @@
 PYTEST_DONT_REWRITE
 """
 
-from math import inf, isfinite, log10, ulp
+from functools import lru_cache
+from math import ceil, inf, isfinite, log10, ulp
 from typing import Any
 
 NEVER = inf
 
 Moment = int | float
-"""A deadline in subticks since the start of its clock, or plus or minus infinity. Only the clock looks inside."""
+"""A deadline in ticks since the start of its clock: an int if it is on a tick, else a float, which may be infinite.
+
+Of floats between two ticks only whole subticks are used. Ints that fit into one digit of CPython's, as ticks do and
+subticks would not, save 6 % of what a sleep takes.
+"""
 
 _MOST_CACHED = 1000
 _LEAST_NOISE = 1e-10
@@ -24,7 +29,17 @@ class Clock:
     Times are computed with integers from the number of ticks since the start, so there is no drift.
     """
 
-    __slots__ = ("_scale", "_start", "_step", "_subticks", "_ticks_cache", "moment", "now", "precision", "tick")
+    __slots__ = (
+        "_scale",
+        "_start",
+        "_step",
+        "_subticks",
+        "_ticks_cache",
+        "_ticks_per_second",
+        "now",
+        "precision",
+        "tick",
+    )
 
     def __init__(self, *, start_time: object, precision: object) -> None:
         start = finite("start_time", start_time)
@@ -37,26 +52,20 @@ class Clock:
                 f" floats there are {ulp(start)!r} seconds apart; use a coarser precision or an earlier start_time"
             )
 
-        start_digits, start_exponent = _decimal(start)
-        step_digits, step_exponent = _decimal(self.precision)
-        exponent = min(start_exponent, step_exponent, 0)
-        self._scale: int = 10**-exponent
-        self._start: int = start_digits * 10 ** (start_exponent - exponent)
-        self._step: int = step_digits * 10 ** (step_exponent - exponent)
-        self._subticks = _subticks(1 + abs(start) / self.precision)
+        self._scale, self._start, self._step, self._subticks = _units(start, self.precision)
+        self._ticks_per_second = 0 if self._scale % self._step else self._scale // self._step
+        """0 if that is not a whole number."""
         self._ticks_cache: dict[float, int] = {}
         self.move_to(0)
 
-    def move_to(self, tick: float) -> None:
+    def move_to(self, tick: int) -> None:
         """Stand on this tick."""
         self.tick = tick
-        self.moment: Moment = tick * self._subticks
         self.now = (self._start + tick * self._step) / self._scale
 
     def reach(self, moment: Moment) -> None:
         """Stand on the first tick at which a deadline is due."""
-        self.tick = tick = -(-moment // self._subticks)
-        self.moment = tick * self._subticks
+        self.tick = tick = moment if type(moment) is int else ceil(moment)
         self.now = (self._start + tick * self._step) / self._scale
 
     def now_ns(self) -> int:
@@ -67,28 +76,24 @@ class Clock:
         """Return the seconds since the start."""
         return self.tick * self._step / self._scale
 
-    def tick_of(self, moment: Moment) -> float:
-        """Return the first tick at which a deadline is due."""
-        return -(-moment // self._subticks) if type(moment) is int else moment
-
-    def due_at(self, moment: Moment) -> Moment:
-        """Return the moment of the first tick at which a deadline is due."""
-        return self.tick_of(moment) * self._subticks
+    def tick_of(self, moment: Moment) -> Moment:
+        """Return the first tick at which a deadline is due; plus or minus infinity as they are."""
+        return moment if type(moment) is int or not isfinite(moment) else ceil(moment)
 
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        if type(delay) is not float and type(delay) is not int:
+        if type(delay) is int and delay > 0 and self._ticks_per_second:
+            moment: Moment = self.tick + delay * self._ticks_per_second
+        elif type(delay) is float and (ticks := self._ticks_cache.get(delay)) is not None:
+            moment = self.tick + ticks
+        else:
             delay = _as_float(delay)
-        ticks = self._ticks_cache.get(delay)
+            moment = self._moment_after(delay)
+            if type(moment) is not int:
+                return moment, self.now + delay
         try:
-            if ticks is None:
-                subticks, is_whole = self._count(delay)
-                if not is_whole:
-                    return self.moment + subticks, self.now + delay
-                ticks = int(subticks) // self._subticks
-            tick = self.tick + ticks
-            return tick * self._subticks, (self._start + tick * self._step) / self._scale
+            return moment, (self._start + moment * self._step) / self._scale
         except OverflowError:
             return (NEVER, NEVER) if delay > 0 else (-NEVER, -NEVER)
 
@@ -96,7 +101,11 @@ class Clock:
         """Return the moment of a time in seconds, and that time."""
         __tracebackhide__ = True
         when = _as_float(when)
-        ticks = (when - self.now) / self.precision
+        delay = when - self.now
+        whole = self._ticks_cache.get(delay)
+        if whole is not None:
+            return self.tick + whole, when
+        ticks = delay / self.precision
         if not isfinite(ticks):
             if ticks != ticks:
                 raise ValueError("a delay or time must be a number of seconds, got nan")
@@ -104,21 +113,23 @@ class Clock:
         whole = round(ticks)
         # Then the exact computation gives the same.
         if whole > 0 and abs(ticks - whole) <= _LEAST_NOISE:
-            return (int(self.tick) + whole) * self._subticks, when
+            return self.tick + whole, when
         moment = self._moment_of(when)
-        return (max(moment, self.moment + 1) if when > self.now else moment), when
+        if when > self.now and moment <= self.tick:
+            moment = self._between_ticks(self.tick, 1)
+        return moment, when
 
     def deadline(self, moment: Moment, when: float) -> float:
         """Return the time of a moment without float noise; ``when`` is what :meth:`at` or :meth:`later` gave."""
-        if type(moment) is not int:
-            return when
-        ticks, rest = divmod(moment, self._subticks)
-        return shortest_decimal(when) if rest else (self._start + ticks * self._step) / self._scale
+        if type(moment) is int:
+            return (self._start + moment * self._step) / self._scale
+        return shortest_decimal(when) if isfinite(moment) else when
 
     def until(self, moment: Moment, when: float) -> float:
         """Return how many seconds from now a moment is, without float noise."""
-        ticks, rest = divmod(moment - self.moment, self._subticks)
-        return round(when - self.now, 6) if rest else ticks * self._step / self._scale
+        if type(moment) is int:
+            return (moment - self.tick) * self._step / self._scale
+        return round(when - self.now, 6)
 
     def _moment_of(self, when: float) -> Moment:
         """Return the moment of a time in seconds, which does not depend on the time now.
@@ -135,12 +146,12 @@ class Clock:
             + 4e-16 * (abs(when) + abs(self._start / self._scale)) / self.precision
         )
         if abs(ticks - whole * unit) / unit <= noise:
-            return whole * self._subticks
+            return whole
         # Never on the earlier tick, however coarse the parts of a tick are.
-        return max(_rounded(ticks * self._subticks, unit), ticks // unit * self._subticks + 1)
+        return self._between_ticks(0, max(_rounded(ticks * self._subticks, unit), ticks // unit * self._subticks + 1))
 
-    def _count(self, delay: float) -> tuple[Moment, bool]:
-        """Return how many subticks a delay is, and whether it is a whole number of ticks but for float noise.
+    def _moment_after(self, delay: float) -> Moment:
+        """Return the moment that is ``delay`` seconds from now, on a tick but for float noise if that is what it is.
 
         A delay above zero is never counted as zero: code that sleeps for what remains until its deadline would find the
         clock where it was, and sleep again for ever (python/cpython#116342).
@@ -150,22 +161,32 @@ class Clock:
         if not isfinite(ticks):
             if ticks != ticks:
                 raise ValueError("a delay or time must be a number of seconds, got nan")
-            return ticks, False
+            return ticks
         if delay <= 0:
             subticks = ticks * self._subticks
-            return round(subticks) if isfinite(subticks) else subticks, not ticks
+            return self._between_ticks(self.tick, round(subticks)) if isfinite(subticks) else subticks
         whole = round(ticks)
         # By rounding alone, a float can be this far from a whole number of ticks.
         # The first part covers sums of some ten thousand floats, and stays far below a tick.
         # The second covers what the time now or one very long delay loses as a float.
         noise = min(_LEAST_NOISE + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
         if not whole or abs(ticks - whole) > noise:
-            return max(round(ticks * self._subticks), int(ticks) * self._subticks + 1), False
+            return self._between_ticks(self.tick, max(round(ticks * self._subticks), int(ticks) * self._subticks + 1))
         # A sum with noise of its own hardly ever comes again.
         is_exact = delay < _EXACT_FLOAT and whole * self._step / self._scale == delay
         if is_exact and len(self._ticks_cache) < _MOST_CACHED:
             self._ticks_cache[delay] = whole
-        return whole * self._subticks, True
+        return self.tick + whole
+
+    def _between_ticks(self, tick: int, subticks: int) -> Moment:
+        """Return the moment that is so many subticks from a tick."""
+        whole, rest = divmod(subticks, self._subticks)
+        tick += whole
+        if not rest:
+            return tick
+        moment = tick + rest / self._subticks
+        # A float that cannot hold the part of a tick, far from the start, is replaced by the tick that serves it.
+        return moment if tick < moment < tick + 1 else tick + 1
 
 
 def finite(name: str, value: object) -> float:
@@ -216,6 +237,20 @@ def shortest_decimal(time: float) -> float:
         if abs(short - time) <= ulp(time):
             return short
     return time
+
+
+@lru_cache(maxsize=100)
+def _units(start: float, precision: float) -> tuple[int, int, int, int]:
+    """Return how many units a second has, and how many units the start and a tick are, and the subticks of a tick."""
+    start_digits, start_exponent = _decimal(start)
+    step_digits, step_exponent = _decimal(precision)
+    exponent = min(start_exponent, step_exponent, 0)
+    return (
+        10**-exponent,
+        start_digits * 10 ** (start_exponent - exponent),
+        step_digits * 10 ** (step_exponent - exponent),
+        _subticks(1 + abs(start) / precision),
+    )
 
 
 def _decimal(number: float) -> tuple[int, int]:

@@ -93,9 +93,9 @@ class IdleHook(abc.ABC):
         """How many iterations have begun with events from the selector."""
         self.busy_iterations = 0
         """How many iterations the loop has run since it was last idle."""
-        self.busy_tasks: WeakSet[Task[Any]] = WeakSet()
-        """Tasks that were about to run in samples of these iterations."""
-        self._cancelled_tasks: WeakSet[Task[Any]] = WeakSet()
+        self.busy_tasks: WeakSet[Task[Any]] | None = None
+        """Tasks that were about to run in samples of these iterations, once there are any."""
+        self._cancelled_tasks: WeakSet[Task[Any]] | None = None
         """Those of them that had been cancelled."""
         self.has_events: Callable[[], object] = bool
         """Return whether the loop would find an event now."""
@@ -205,9 +205,8 @@ class IdleHook(abc.ABC):
 
     def _sample_busy_tasks(self, ready_tasks: Iterator[Task[Any]]) -> None:
         """Remember tasks that keep the loop busy; called in each iteration once it is busy."""
-        if self.busy_iterations == BUSY_AFTER:
-            self.busy_tasks.clear()
-            self._cancelled_tasks.clear()
+        if self.busy_tasks is None or self._cancelled_tasks is None or self.busy_iterations == BUSY_AFTER:
+            self.busy_tasks, self._cancelled_tasks = WeakSet(), WeakSet()
         if (self.busy_iterations - BUSY_AFTER) % _SAMPLE_EVERY == 0:
             # One that has been cancelled just now is ready for that reason alone, and so not a second time.
             for task in ready_tasks:
@@ -225,14 +224,13 @@ class IdleHook(abc.ABC):
         """
         soonest, served = inf, None
         for listener in self._listeners:
-            turn = listener.turn
-            if turn is served or (turn is _LAST_TURN and soonest < inf):
+            if served is not None and (listener.turn is served or listener.turn is _LAST_TURN):
                 continue
             wait = listener.on_idle(idle_seconds)
             if wait == 0:
                 return 0
             if wait < inf:
-                soonest, served = min(soonest, wait), turn
+                soonest, served = min(soonest, wait), listener.turn
         return soonest
 
     def _run_until_complete(self, future: Any) -> Any:

@@ -96,16 +96,16 @@ class SelectorHook(IdleHook):
         return key
 
     def _select(self, timeout: float | None = None) -> Any:
-        events: Any = []
         if self._before_next_iteration:
             self._begin_iteration()
             timeout = 0
-        if timeout is not None and timeout <= 0:
-            self._note_busy_iteration()
-            if (len(self._files) != 1 or self._signals) and self.has_events():
-                events = self._real_select(0)
-        else:
+        if timeout is None or timeout > 0:
             events = self._when_idle(timeout)
+        else:
+            self.busy_iterations += 1
+            if self.busy_iterations >= BUSY_AFTER:
+                self._sample_busy_tasks(ready_tasks(self.loop))
+            events = self._real_select(0) if (len(self._files) != 1 or self._signals) and self.has_events() else []
         for each in self.cancellation_watchers:
             if each.cancelling() != each.cancelling_seen:
                 self._note_cancellations()

@@ -15,14 +15,20 @@ class Patches:
         self._target = target
         self._sets: list[Mapping[str, object]] = []
         self._originals: dict[str, object] = {}
+        self._overlap = False
+        """Whether an attribute may have been replaced by more than one set."""
 
     def add(self, attributes: Mapping[str, object]) -> None:
         """Replace these attributes."""
-        current = vars(self._target)
+        current, originals = vars(self._target), self._originals
         self._sets.append(attributes)
-        for name, value in attributes.items():
-            self._originals.setdefault(name, current.get(name, _ABSENT))
-            setattr(self._target, name, value)
+        for name in attributes:
+            if name in originals:
+                self._overlap = True
+            else:
+                originals[name] = current.get(name, _ABSENT)
+        # Not one by one with setattr, which is a tenth of what it takes to enter a block.
+        current.update(attributes)
 
     def replaces(self, name: str) -> bool:
         """Return whether any of the sets replaces an attribute."""
@@ -31,15 +37,17 @@ class Patches:
     def remove(self, attributes: Mapping[str, object]) -> None:
         """Take these replacements away, except where somebody else has since replaced them again."""
         self._sets = [other for other in self._sets if other is not attributes]
-        current = vars(self._target)
+        others = self._sets if self._overlap else ()
+        current, originals = vars(self._target), self._originals
         for name, value in attributes.items():
             if current.get(name, _ABSENT) is value:
-                below = self._originals[name]
-                for other in self._sets:
+                below = originals[name]
+                for other in others:
                     below = other.get(name, below)
                 if below is _ABSENT:
-                    delattr(self._target, name)
+                    del current[name]
                 else:
-                    setattr(self._target, name, below)
+                    current[name] = below
         if not self._sets:
-            self._originals.clear()
+            originals.clear()
+            self._overlap = False

@@ -6,9 +6,9 @@ PYTEST_DONT_REWRITE
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime as _datetime
 from datetime import timedelta
+from typing import NamedTuple
 
 MAX_LISTED = 10
 """How many things of a kind are listed; the others are only counted."""
@@ -25,8 +25,7 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
 _EPOCH = _datetime(1970, 1, 1)
 
 
-@dataclass(frozen=True)
-class FailedTask:
+class FailedTask(NamedTuple):
     """A task that an exception ended."""
 
     name: str
@@ -36,8 +35,7 @@ class FailedTask:
     """Whether somebody has read the exception."""
 
 
-@dataclass(frozen=True)
-class PendingTimer:
+class PendingTimer(NamedTuple):
     """A timer that has not fired yet."""
 
     when: float
@@ -46,8 +44,7 @@ class PendingTimer:
     what: str
 
 
-@dataclass(frozen=True)
-class TasksSnapshot:
+class TasksSnapshot(NamedTuple):
     """What the tasks of a loop were doing."""
 
     failed: Sequence[FailedTask] = ()
@@ -65,8 +62,7 @@ class TasksSnapshot:
     """What could still have woken the loop."""
 
 
-@dataclass(frozen=True)
-class VirtualTimeSnapshot:
+class VirtualTimeSnapshot(NamedTuple):
     """A block of virtual time at one moment."""
 
     name: str
@@ -87,11 +83,10 @@ class VirtualTimeSnapshot:
     """What is under way in threads, processes and servers."""
     waits: bool = False
     """Whether the block was waiting, and not failing for another reason."""
-    tasks: TasksSnapshot = field(default_factory=TasksSnapshot)
+    tasks: TasksSnapshot = TasksSnapshot()
 
 
-@dataclass(frozen=True)
-class DominosSnapshot:
+class DominosSnapshot(NamedTuple):
     """A row of dominos at one moment."""
 
     name: str
@@ -107,7 +102,7 @@ class DominosSnapshot:
     waits: bool = False
     """Whether the block was waiting, and not failing for another reason."""
     work: Sequence[str] = ()
-    tasks: TasksSnapshot = field(default_factory=TasksSnapshot)
+    tasks: TasksSnapshot = TasksSnapshot()
 
 
 def virtual_time_report(time: VirtualTimeSnapshot) -> Iterator[str]:

@@ -4,8 +4,9 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Future, Task
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
+from logging import INFO
 from math import inf
 from typing import Any, Literal
 
@@ -39,6 +40,9 @@ class NextDomino(Enum):
     READY = "domino {0} is next: it falls once the event loop is idle and no work is under way"
 
 
+_READY, _ALL_HAVE_FALLEN = NextDomino.READY, NextDomino.ALL_HAVE_FALLEN
+
+
 class Row:
     """The dominos of a block, and which of them is next to fall."""
 
@@ -49,6 +53,7 @@ class Row:
         self.hook = idle_hook(loop)
         self.expected = expected
         self.log = log
+        self.would_log: Callable[[int], bool] = getattr(log, "isEnabledFor", _yes)
         self.of_name = f" of {name!r}" if name else ""
         self.dominos: dict[int, FallingDomino] = {}
         self.started = OwnEvent(self)
@@ -110,7 +115,8 @@ class Row:
         if not 1 <= num <= self.expected:
             raise IndexError(f"there is no domino {num}: {self.valid_numbers()}")
         domino = self.dominos[num] = FallingDomino(self, num)
-        self.log.info("domino %s%s was retrieved", num, self.of_name)
+        if self.would_log(INFO):
+            self.log.info("domino %s%s was retrieved", num, self.of_name)
         if self.is_closed:
             domino.cancel()
         return domino
@@ -122,17 +128,16 @@ class Row:
     def on_idle(self, idle_seconds: float) -> float:
         """Knock over the next domino, if it is its turn and no work is under way."""
         state = self._next_domino()
-        is_over = state is NextDomino.ALL_HAVE_FALLEN
-        if is_set(self.finished) if is_over else state is not NextDomino.READY:
+        if state is not _READY and (state is not _ALL_HAVE_FALLEN or is_set(self.finished)):
             return inf
         if self._work.thresholds or self._work.may_hold:
             wait = self._work.wait_for_dominos(self, idle_seconds, self._pause)
             if wait > 0:
                 return wait
-        if is_over:
-            self.finished.set()
+        if state is _READY:
+            self.dominos[self._next].knock_over(self.knocked_over, None)
         else:
-            self.dominos[self._next].fall()
+            self.finished.set()
         return 0
 
     def _pause(self, asker: AnyTask | None) -> float:
@@ -143,14 +148,15 @@ class Row:
 
     def _next_domino(self) -> NextDomino:
         """Find the next domino, and return what it waits for."""
-        while (domino := self.dominos.get(self._next)) is not None:
-            if not domino.done():
-                return NextDomino.READY if is_set(self.started) else NextDomino.NOT_BEGUN
-            if self._next < self.expected and not domino.has_been_awaited:
+        dominos = self.dominos
+        while (domino := dominos.get(self._next)) is not None:
+            if domino.outcome is None:
+                return _READY if is_set(self.started) else NextDomino.NOT_BEGUN
+            if not domino.has_been_awaited and self._next < self.expected:
                 return NextDomino.NOT_AWAITED
             self._next += 1
         if self._next > self.expected:
-            return NextDomino.ALL_HAVE_FALLEN
+            return _ALL_HAVE_FALLEN
         return NextDomino.NOT_RETRIEVED if is_set(self.started) else NextDomino.NOT_BEGUN
 
     def _fallen(self) -> list[int]:
@@ -221,6 +227,10 @@ class OwnEvent(Event):
         __tracebackhide__ = True
         check_own_loop(self._row.loop, self._row)
         return await super().wait()
+
+
+def _yes(level: int) -> bool:
+    return True
 
 
 def _set(numbers: Iterable[int]) -> str:

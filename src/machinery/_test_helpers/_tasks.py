@@ -23,8 +23,8 @@ class Tasks:
         self._call_exception_handler = loop.call_exception_handler
         self._started: list[ref[Task[Any]]] = []
         self._sweep_at = _SWEEP_SLACK
-        self._coroutine_names: WeakKeyDictionary[Task[Any], str] = WeakKeyDictionary()
-        """Of tasks that ended in their eager start, which have no coroutine any more."""
+        self._coroutine_names: WeakKeyDictionary[Task[Any], str] | None = None
+        """Of tasks that failed in their eager start, which have no coroutine any more."""
         self._forgotten: list[FailedTask] = []
         """The first of the tasks that failed and were freed before anybody had read their exceptions."""
         self._forgotten_count = 0
@@ -35,10 +35,12 @@ class Tasks:
 
     def create_task(self, coro: Any, **kwargs: Any) -> Task[Any]:
         """Start a task, as the loop does."""
-        task = self._create_task(coro, **kwargs)
+        task = self._create_task(coro, **kwargs) if kwargs else self._create_task(coro)
         started = self._started
         started.append(ref(task))
         if task.done():
+            if self._coroutine_names is None:
+                self._coroutine_names = WeakKeyDictionary()
             self._coroutine_names[task] = name_of(coro)
         if len(started) > self._sweep_at:
             # Sweeping when the list has doubled costs each task the same, however many there are.
@@ -80,7 +82,7 @@ class Tasks:
 
     def name(self, task: Task[Any]) -> str:
         """Name a task."""
-        return task_name(task, self._coroutine_names.get(task))
+        return task_name(task, None if self._coroutine_names is None else self._coroutine_names.get(task))
 
 
 def _matters(task: Task[Any]) -> bool:

@@ -3,9 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import AbstractEventLoop, Handle, TimerHandle
-from collections.abc import Callable
-from contextvars import Context, copy_context
+from asyncio import Handle, TimerHandle
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any, Protocol
@@ -88,36 +86,34 @@ class TimerQueue:
             heappush(self._immediate, (moment, self.immediate_added, timer))
             self.immediate_added += 1
             return
-        others = self._at.get(moment)
-        if others is None:
-            self._at[moment] = timer
+        first = self._at.setdefault(moment, timer)
+        if first is timer:
             heappush(self._moments, moment)
-        elif isinstance(others, list):
-            others.append(timer)
+        elif isinstance(first, list):
+            first.append(timer)
         else:
-            self._at[moment] = [others, timer]
+            self._at[moment] = [first, timer]
 
-    def first(self) -> tuple[Moment, list[Timer]]:
+    def first(self) -> tuple[Moment, Timer | list[Timer]]:
         """Return the deadline that comes first and its timers, which stay in the queue until they fire.
 
-        ``NEVER`` without timers. Some of those that are returned may have been cancelled.
+        ``NEVER`` without timers. Some of several may have been cancelled or have fired.
         """
         moments = self._moments
         while moments:
-            at = self._at[moments[0]]
-            if isinstance(at, list):
-                if any(map(_owner_of, at)):
-                    timers = at
+            moment = moments[0]
+            timers: Any = self._at[moment]
+            if type(timers) is list:
+                if any(map(_owner_of, timers)):
                     break
-            elif at.owner is not None:
-                timers = [at]
+            elif timers.owner is not None:
                 break
             del self._at[heappop(moments)]
         else:
-            timers = []
+            moment, timers = NEVER, []
         if self._immediate and self._immediate_is_first():
             return self._immediate[0][0], self.immediate(self.immediate_added)
-        return moments[0] if moments else NEVER, timers
+        return moment, timers
 
     def immediate(self, end: int) -> list[Timer]:
         """Return the timers that were due when they were added, but for those with numbers from ``end`` on, in order.
@@ -127,6 +123,10 @@ class TimerQueue:
         latest = self._moments[0] if self._moments else NEVER
         return [timer for moment, number, timer in sorted(self._immediate) if moment < latest and number < end]
 
+    def clear(self) -> None:
+        """Forget all timers."""
+        self._at, self._moments, self._immediate = {}, [], []
+
     def until(self, end: Moment) -> list[Timer]:
         """Return the timers that are due by a moment and are no immediate ones, in no order."""
         due = [timer for moment, at in self._at.items() if moment <= end for timer in _listed(at)]
@@ -134,6 +134,8 @@ class TimerQueue:
 
     def waiting(self) -> list[tuple[Moment, Timer]]:
         """Return all timers that are to fire, in order."""
+        if not self._at and not self._immediate:
+            return []
         timers = [(moment, timer) for moment in sorted(self._at) for timer in _listed(self._at[moment])]
         # Of equal deadlines, those that were due already were added later.
         timers += [(moment, timer) for moment, _, timer in sorted(self._immediate)]
@@ -168,27 +170,3 @@ _owner_of = attrgetter("owner")
 
 def _moment_of(entry: tuple[Moment, Timer]) -> Moment:
     return entry[0]
-
-
-def _make_timer(
-    when: float,
-    callback: Callable[..., object],
-    args: tuple[object, ...],
-    loop: AbstractEventLoop,
-    context: Context | None,
-) -> Timer:
-    timer: Any = _new(Timer)
-    timer._args = args
-    timer._callback = callback
-    timer._cancelled = timer._scheduled = False
-    timer._context = copy_context() if context is None else context
-    timer._loop = loop
-    timer._repr = timer._source_traceback = None
-    timer._when = when
-    made: Timer = timer
-    return made
-
-
-_new = Timer.__new__
-make_timer: Callable[..., Timer] = _make_timer if HANDLE_SLOTS_ARE_KNOWN else Timer
-"""Make a timer as its class does, for a loop that is not in debug mode."""
