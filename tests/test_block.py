@@ -196,7 +196,7 @@ async def test_a_task_that_failed_in_its_eager_start_is_named_by_its_coroutine()
         vars(loop)["create_task"] = create_task
         try:
             async with thp.mocked_call_later():
-                assert asyncio.create_task(explode()) is failed
+                assert asyncio.create_task(explode()) is asyncio.create_task(explode()) is failed
                 raise KeyError
         finally:
             del vars(loop)["create_task"]

@@ -24,6 +24,22 @@ def remember(called: list[object], what: object, _: object) -> None:
 class TestWhenADominoFalls:
     """After `begin()`, once retrieved, with all earlier ones fallen and awaited, and the loop idle."""
 
+    @pytest.mark.proves("D3")
+    async def test_waiters_that_give_up_are_forgotten_and_the_others_are_not(self) -> None:
+        """However often somebody waits for a domino with a timeout, it keeps only those who still wait."""
+        async with thp.future_dominos(expected=1) as futs:
+            patient = asyncio.ensure_future(futs[1])
+            for _ in range(100):
+                waiter = futs[1].__await__()
+                next(waiter).cancel()  # type: ignore[attr-defined]
+                waiter.close()
+            assert repr(futs[1]) == "<domino 1, standing, 0 waiting>"
+            await asyncio.sleep(0)
+            assert repr(futs[1]) == "<domino 1, standing, 1 waiting>"
+            assert len(futs[1]._waiters) < 30  # type: ignore[attr-defined]
+            futs.begin()
+            await patient
+
     @pytest.mark.proves("D2", "D6")
     async def test_no_domino_falls_before_begin(self) -> None:
         """Being retrieved and awaited is not enough."""

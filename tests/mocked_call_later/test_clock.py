@@ -285,3 +285,13 @@ def test_deadlines_between_ticks_keep_their_order_and_are_due_on_the_tick_after(
 
     assert moments == sorted(moments)
     assert all(moment <= clock.tick_of(moment) < moment + 1 for moment in moments)
+
+
+@pytest.mark.proves("T2")
+@pytest.mark.parametrize(("delay", "shown"), [(0.3, 0.3), (0.35, 0.35), (7, 7.0)])
+def test_what_remains_until_a_deadline_is_a_short_decimal(delay: float, shown: float) -> None:
+    """On a tick and between two."""
+    clock = Clock(start_time=1_700_000_000, precision=0.1)
+    clock.move_to(3)
+
+    assert clock.until(*clock.later(delay)) == shown
