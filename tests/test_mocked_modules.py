@@ -4,7 +4,6 @@ import ast
 import asyncio
 import importlib
 import logging
-import os
 import sys
 import sysconfig
 import time
