@@ -77,6 +77,20 @@ def real_world(session: nox.Session) -> None:
     session.run("pytest", "tests/real_world", *session.posargs)
 
 
+@nox.session(python=[PYTHONS[0], PYTHONS[-1]], requires=["package"])
+def services(session: nox.Session) -> None:
+    """Run the tests that need real servers, in processes and threads of their own, and the clients of these."""
+    install(session, "services", *map(str, DIST.glob("*.whl")))
+    session.run("pytest", "tests/services", *session.posargs)
+
+
+@nox.session(requires=["package"])
+def services_uvloop(session: nox.Session) -> None:
+    """Run them on uvloop; the tests of what is not seen there are skipped, and listed at the end."""
+    install(session, "services", *map(str, DIST.glob("*.whl")))
+    session.run("pytest", "tests/services", *PYTEST_ASYNCIO, "--uvloop", "-rs", *session.posargs)
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Measure the suite: every branch of `src` has to be taken; what the tests never reach is only shown."""

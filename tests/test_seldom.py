@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _source, _wakeups, _work
+from machinery._test_helpers import _pieces, _source, _wakeups, _work
 from machinery._test_helpers._known_tools import ANYIO
 from machinery._test_helpers._loops import idle_hook
 from machinery._test_helpers._report import VirtualTimeSnapshot, virtual_time_report
@@ -119,11 +119,12 @@ async def test_work_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that is not at work any more is forgotten, and ending it again does nothing."""
     hook = idle_hook(asyncio.get_running_loop())
     work = _work.WorkElsewhere(hook)
+    pieces = work._pieces
     thread = threading.Thread()
-    work.begin(thread, _work.Piece("kind", lambda: "work", None))
+    pieces.begin(thread, _pieces.Piece("kind", lambda: "work", None))
     monkeypatch.setitem(sys.modules, ANYIO, sys)
     monkeypatch.setattr(_work, "busy_anyio_threads", lambda loop: [])
 
     assert work.running() == []
-    work.end(thread)
-    assert not work.under_way
+    pieces.end(thread)
+    assert not pieces.under_way

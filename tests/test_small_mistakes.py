@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _asyncio_internals, _tasks, _work
+from machinery._test_helpers import _asyncio_internals, _pieces, _tasks
 from machinery._test_helpers._tasks import Tasks
 from tests.loops import FACTORIES
 from tests.reports.reading import Boom, logged, plain, report_of, wait_for_ever
@@ -25,7 +25,7 @@ async def test_work_may_hold_the_clock_again_and_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The limit for one instant counts from the last move of the clock, and not from the first piece of work."""
-    monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 1.0)
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 1.0)
     async with thp.mocked_call_later() as m:
         for _ in range(5):
             work = asyncio.create_task(asyncio.to_thread(time.sleep, 0.3))

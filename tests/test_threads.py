@@ -267,3 +267,14 @@ def test_threads_that_race_for_dates_get_them_or_are_refused(app: Any) -> None:
     assert all("in use by a block in another thread" in refusal for refusal in refusals)
     assert app.now is REAL["time"]
     assert datetime.now(UTC).timestamp() > A_LONG_TIME_AGO
+
+
+@pytest.mark.proves("N8")
+async def test_work_that_begins_when_its_block_has_been_left_reads_real_time() -> None:
+    """It may have waited for a thread for so long."""
+    async with thp.mocked_call_later(start_time=100):
+        read = _time_module.bound_to_clock(time.time)
+        inside = read()
+
+    assert inside == 100
+    assert read() > A_LONG_TIME_AGO

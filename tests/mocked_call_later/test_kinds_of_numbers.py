@@ -18,33 +18,13 @@ SetTimer = Callable[[asyncio.AbstractEventLoop, Any], asyncio.TimerHandle]
 
 
 class Float32:
-    """A number like those of numpy with 32 bits: computing with it gives such numbers, which have seven digits."""
+    """A number like those of numpy with 32 bits, which are real numbers but no floats, and have seven digits."""
 
     def __init__(self, value: float) -> None:
         self.value = float(f"{value:.7g}")
 
     def __float__(self) -> float:
         return self.value
-
-    def __truediv__(self, other: float) -> "Float32":
-        return Float32(self.value / float(other))
-
-    def __add__(self, other: float) -> "Float32":
-        return Float32(self.value + float(other))
-
-    def __sub__(self, other: float) -> "Float32":
-        return Float32(self.value - float(other))
-
-    __radd__ = __add__
-
-    def __hash__(self) -> int:
-        return hash(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return self.value == other
-
-    def __gt__(self, other: float) -> bool:
-        return self.value > other
 
 
 numbers.Real.register(Float32)

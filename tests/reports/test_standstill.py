@@ -248,6 +248,8 @@ class TestTimeThatStandsStill:
             "  the latest: again, set at HERE: calls.append(loop.call_later(delay, again))",
         ]
         assert report_of(caught.value)[0].startswith("virtual time is at 8.0, 1 s after its start ")
+        # What runs it is ours, and nothing to look at.
+        assert [line for line in report_of(caught.value) if "kept busy" in line] == []
         assert few_rounds <= len(calls) <= few_rounds + 10
 
     @pytest.mark.proves("R7")

@@ -69,21 +69,6 @@ class TestANumber:
 
     @on_every_loop
     @pytest.mark.proves("T13")
-    def test_without_one_such_a_peer_is_overtaken(self, run: Run) -> None:
-        """The timeout strikes at once, since the loop knows of nothing to wait for."""
-
-        async def body() -> None:
-            with peer_in_a_thread() as address:
-                async with thp.mocked_call_later():
-                    with pytest.raises(TimeoutError):
-                        async with asyncio.timeout(5):
-                            await say_hello(address)
-                    assert time.time() == 5
-
-        run(body())
-
-    @on_every_loop
-    @pytest.mark.proves("T13")
     def test_the_clock_moves_after_that_much_idleness_each_time(self, run: Run) -> None:
         """Every move of the clock comes after as many real seconds, of which there may be a fraction."""
         threshold: Any = Fraction(3, 5)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _work
+from machinery._test_helpers import _pieces
 from machinery._test_helpers._known_tools import ANYIO
 
 
@@ -86,7 +86,7 @@ def test_work_that_keeps_beginning_does_not_hold_the_clock_for_ever(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A poller in a thread beside a long sleep costs the limit once, and the warning names its line."""
-    monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 0.2)
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
 
     async def main() -> None:
         async def poll() -> None:
@@ -174,7 +174,7 @@ def test_short_pieces_of_work_at_different_times_do_not_add_up(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit for one instant begins again when the clock has moved, though no work is under way by then."""
-    monkeypatch.setattr(_work, "STANDSTILL_LIMIT", 0.5)
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.5)
     # With anyio loaded, every move is looked at.
     monkeypatch.delitem(sys.modules, ANYIO, raising=False)
 

@@ -1,3 +1,8 @@
+"""A context that may be cancelled, with its children.
+
+PYTEST_DONT_REWRITE
+"""
+
 import dataclasses
 import warnings
 from asyncio import AbstractEventLoop, Future, get_event_loop, get_running_loop, wait

@@ -1,3 +1,8 @@
+"""A holder of tasks that ends with its block.
+
+PYTEST_DONT_REWRITE
+"""
+
 import contextlib
 from asyncio import CancelledError, Task, current_task, get_running_loop, isfuture, wait
 from collections.abc import AsyncGenerator, Coroutine, Iterator

@@ -1,15 +1,13 @@
 """Everything in asyncio and uvloop that is not documented and that this package relies on.
 
 ``loop._selector.select``
-    Asyncio's own loops, on every platform, block in this one call.
-    When they ask it to wait, they have nothing left to run.
-    Without it, entering a block raises ``RuntimeError``.
+    Asyncio's own loops, on every platform, block in this one call. When they ask it to wait, they have nothing left to
+    run. Without it, entering a block raises ``RuntimeError``.
 ``loop._ready``, ``loop._stopping``
     Whether the loop has something to do after a listener acted while it was idle.
     Without them it runs one more iteration to find out. Reports list what is in ``_ready``.
 ``type(loop)._run_once``
-    The scheduler of these loops.
-    It reads ``loop.time()`` to serve the loop's own timers, which stay in real time.
+    The scheduler of these loops. It reads ``loop.time()`` to serve the loop's own timers, which stay in real time.
     Without it every caller gets virtual time, and those timers fire early or late.
 ``loop._scheduled``, ``loop._debug``
     Whether it matters what the scheduler reads. On an unknown loop it always does, which costs more.
@@ -36,6 +34,10 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
 futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine
 behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
+``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
+    Whether somebody waits for the first word of a server. Without them only some 50 ms are left for it.
+``asyncio.futures._set_result_unless_cancelled``
+    What ends a sleep. Without it all timers are taken for timeouts, before which answers get more time.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations
     between which sockets are read.
@@ -43,18 +45,13 @@ behind ``asyncio.sleep(0)``, the names of the functions that run loops and callb
 ``loop._get_backend_id`` of uvloop
     The file descriptor that is readable when any socket of the loop is.
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
+
+PYTEST_DONT_REWRITE
 """
 
 import asyncio
-from asyncio import (
-    AbstractEventLoop,
-    BaseEventLoop,
-    Handle,
-    Task,
-    TimerHandle,
-    _get_running_loop,
-)
-from collections.abc import Callable, Container, Iterator, Sized
+from asyncio import AbstractEventLoop, BaseEventLoop, Handle, Task, TimerHandle, _get_running_loop, all_tasks
+from collections.abc import Callable, Container, Iterator, Mapping, Sized
 from functools import partial
 from logging import getLogger
 from os.path import abspath, dirname, sep
@@ -66,18 +63,8 @@ from typing import Any, Protocol
 run_handle = Handle._run
 running_loop_or_none = _get_running_loop
 LOOP_TIME = BaseEventLoop.time.__code__
-HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {
-    "_args",
-    "_callback",
-    "_cancelled",
-    "_context",
-    "_loop",
-    "_repr",
-    "_scheduled",
-    "_source_traceback",
-    "_when",
-    "__weakref__",
-}
+_SLOTS = "_args _callback _cancelled _context _loop _repr _scheduled _source_traceback _when __weakref__"
+HANDLE_SLOTS_ARE_KNOWN = {*Handle.__slots__, *TimerHandle.__slots__} == {*_SLOTS.split()}
 
 _asyncio_logger = getLogger("asyncio")
 ASYNCIO_FOLDER = dirname(abspath(asyncio.__file__)) + sep
@@ -85,6 +72,9 @@ _RUNS_CALLBACKS = {"_run", "run", "run_forever", "run_until_complete"}
 TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 """The modules whose callbacks are set on behalf of a task."""
 
+_SLEEP = asyncio.sleep.__code__
+_end_of_sleep = getattr(asyncio.futures, "_set_result_unless_cancelled", Task)
+_NO_TRANSPORTS: Mapping[int, Any] = {}
 _UNKNOWN_LOOP = SimpleNamespace(_scheduled=True, _debug=True)
 
 
@@ -226,6 +216,23 @@ def awaited_future(task: Task[Any]) -> object:
     return getattr(task, "_fut_waiter", None)
 
 
+def transport_of(loop: AbstractEventLoop, fd: int) -> Any:
+    """Return the transport that a loop has for a file; ``None`` if there is none."""
+    return getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
+
+
+def task_waiting_for_stream(transport: Any) -> Task[Any] | None:
+    """Return the task that waits for the stream of a transport to bring something."""
+    protocol = None if transport is None else transport.get_protocol()
+    waiter = getattr(getattr(protocol, "_stream_reader", None), "_waiter", None)
+    return None if waiter is None else next((task for task in all_tasks() if awaited_future(task) is waiter), None)
+
+
+def ends_sleep(handle: Handle) -> bool:
+    """Return whether a timer ends an ``asyncio.sleep``, and not a timeout."""
+    return getattr(handle, "_callback", None) is _end_of_sleep
+
+
 def gathered(future: object) -> list[object]:
     """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
     return list(getattr(future, "_children", ()))
@@ -250,6 +257,11 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
     timeout = getattr(callback, "__self__", None) if getattr(callback, "__module__", None) in TASK_MODULES else None
     task = getattr(timeout, "_task", None)
     return task if isinstance(task, Task) else None
+
+
+def is_sleep(code: CodeType) -> bool:
+    """Return whether a coroutine is ``asyncio.sleep``."""
+    return code is _SLEEP
 
 
 def runs_callbacks(code: CodeType) -> bool:

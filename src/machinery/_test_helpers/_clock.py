@@ -1,4 +1,7 @@
-"""Exact arithmetic of virtual time: whole ticks and decimals. Knows nothing of event loops."""
+"""Exact arithmetic of virtual time: whole ticks and decimals. Knows nothing of event loops.
+
+PYTEST_DONT_REWRITE
+"""
 
 from math import inf, isfinite, log10, ulp
 from typing import Any

@@ -1,4 +1,7 @@
-"""Dates that follow a clock, through time-machine, for blocks that ask for it with ``datetime=True``."""
+"""Dates that follow a clock, through time-machine, for blocks that ask for it with ``datetime=True``.
+
+PYTEST_DONT_REWRITE
+"""
 
 from datetime import datetime as _datetime
 from datetime import timedelta, timezone

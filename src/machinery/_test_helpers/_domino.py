@@ -1,4 +1,7 @@
-"""One domino: a future that completes when its row says so."""
+"""One domino: a future that completes when its row says so.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Future, InvalidStateError, current_task
 from collections.abc import Callable, Generator

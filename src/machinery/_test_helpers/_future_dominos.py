@@ -1,4 +1,7 @@
-"""Dominos: futures that complete one after the other, so that concurrent code runs in the order that a test chooses."""
+"""Dominos: futures that complete one after the other, so that concurrent code runs in the order that a test chooses.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Event
 from collections.abc import Callable, Generator

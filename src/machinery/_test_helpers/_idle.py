@@ -1,8 +1,11 @@
-"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait."""
+"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 import abc
 from asyncio import AbstractEventLoop, Task, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
 from enum import IntEnum
 from math import inf
@@ -11,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
 from machinery._test_helpers._patches import Patches
+from machinery._test_helpers._source import drop_hidden_start
 
 BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
@@ -24,8 +28,9 @@ class Turn(IntEnum):
 
     DOMINOS = 0
     ALL_TASKS_BLOCKED = 1
-    CLOCKS = 2
-    DEADLOCKS = 3
+    ANSWERS = 2
+    CLOCKS = 3
+    DEADLOCKS = 4
 
 
 _LAST_TURN = Turn.DEADLOCKS
@@ -70,6 +75,10 @@ class CancellationWatcher(Protocol):
         ...
 
 
+def _run_main(hook: "IdleHook", run: Callable[[Any], Any], main: Any) -> Any:
+    return run(main)
+
+
 class IdleHook(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop is idle."""
 
@@ -92,11 +101,24 @@ class IdleHook(abc.ABC):
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
         """Asked in each iteration, while no task runs."""
+        self.before_iteration: Callable[[], object] | None = None
+        """Called before each iteration in which something is ready, where the ready queue is known."""
+        self.note_events: Callable[[Any], object] | None = None
+        """Told what the selector reports, by loops that have one."""
+        self.before_probe: Callable[[], object] | None = None
+        """Called whenever a loop without a selector is looked at."""
+        self.note_registered: Callable[[int], object] | None = None
+        """Told of files that the loop begins to watch."""
+        self.answers_are_owed: Callable[[], bool] = bool
+        """Returns whether a server elsewhere owes an answer."""
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
+        self.run_main: Callable[[IdleHook, Callable[[Any], Any], Any], Any] = _run_main
+        """Run the loop until a future is done."""
         self._real_close = loop.close
-        self._on_loop: dict[str, object] = {"close": self._close}
+        self._real_run_until_complete = loop.run_until_complete
+        self._on_loop: dict[str, object] = {"close": self._close, "run_until_complete": self._run_until_complete}
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
         """Ask a listener from now on, last or first of those with the same turn.
@@ -117,6 +139,10 @@ class IdleHook(abc.ABC):
             if not self._listeners:
                 self.of_loop.pop(self.loop, None)
                 self._uninstall()
+
+    def listeners_of(self, turn: Turn) -> Iterator[Listener]:
+        """Return the listeners of a turn, in the order in which they are asked."""
+        return (listener for listener in self._listeners if listener.turn is turn)
 
     @property
     def is_busy(self) -> bool:
@@ -140,6 +166,17 @@ class IdleHook(abc.ABC):
         """Call a callback before the loop's next iteration, when the loop itself looks for due timers."""
         ...
 
+    @property
+    @abc.abstractmethod
+    def reports_events(self) -> bool:
+        """Whether it tells what the selector reports."""
+        ...
+
+    @abc.abstractmethod
+    def files(self) -> Collection[int]:
+        """Return the files that the loop watches, as far as they are known."""
+        ...
+
     @abc.abstractmethod
     def possible_wakeups(self) -> Iterator[str]:
         """Describe what could still wake the loop."""
@@ -149,6 +186,10 @@ class IdleHook(abc.ABC):
     def nothing_can_wake(self) -> bool:
         """Return whether it is certain that nothing can wake the loop."""
         ...
+
+    def only_connections_can_wake(self) -> bool:
+        """Return whether it is certain that nothing but idle connections can wake the loop."""
+        return False
 
     def _install(self) -> None:
         self.patches.add(self._on_loop)
@@ -193,6 +234,14 @@ class IdleHook(abc.ABC):
             if wait < inf:
                 soonest, served = min(soonest, wait), turn
         return soonest
+
+    def _run_until_complete(self, future: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return self.run_main(self, self._real_run_until_complete, future)
+        except BaseException as error:
+            error.__traceback__ = drop_hidden_start(error.__traceback__)
+            raise
 
     def _close(self) -> None:
         if not self.loop.is_running():

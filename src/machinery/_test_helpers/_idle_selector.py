@@ -1,7 +1,10 @@
-"""The idle hook for asyncio's own loops."""
+"""The idle hook for asyncio's own loops.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
 from math import inf
 from typing import Any
@@ -18,7 +21,7 @@ from machinery._test_helpers._asyncio_internals import (
 from machinery._test_helpers._idle import BUSY_AFTER, IdleHook
 from machinery._test_helpers._patches import Patches
 from machinery._test_helpers._real_time import in_real_time, monotonic
-from machinery._test_helpers._wakeups import possible_wakeups
+from machinery._test_helpers._wakeups import only_connections, possible_wakeups
 
 _IN_A_ROW = range(100)
 """How often listeners may act without making anything ready before the loop gets to look at its own timers."""
@@ -41,7 +44,19 @@ class SelectorHook(IdleHook):
         self._real_select = selector.select
         self.has_events = quick_poll(selector)
         self._selector_patches = Patches(selector)
-        self._on_selector = {"select": self._select}
+        self._on_selector: dict[str, object] = {"select": self._select}
+        self._real_register: Callable[..., Any] = getattr(selector, "register", _no_files)
+        if self.reports_events:
+            self._on_selector["register"] = self._register
+
+    @property
+    def reports_events(self) -> bool:
+        # The completion ports of Windows have neither.
+        return hasattr(self._selector, "register") and hasattr(self._selector, "get_map")
+
+    def files(self) -> Collection[int]:
+        # Some selectors return None once they are closed.
+        return getattr(self._selector, "get_map", _no_files)() or ()
 
     def real_time(self) -> float:
         return self._real_time()
@@ -63,6 +78,9 @@ class SelectorHook(IdleHook):
         # In this order: a thread that has just ended has made its result known before.
         return next(self.possible_wakeups(), None) is None and not self.has_events()
 
+    def only_connections_can_wake(self) -> bool:
+        return not self.answers_are_owed() and only_connections(self.possible_wakeups())
+
     def _install(self) -> None:
         self._selector_patches.add(self._on_selector)
         super()._install()
@@ -70,6 +88,12 @@ class SelectorHook(IdleHook):
     def _uninstall(self) -> None:
         super()._uninstall()
         self._selector_patches.remove(self._on_selector)
+
+    def _register(self, fileobj: Any, events: int, data: Any = None) -> Any:
+        key = self._real_register(fileobj, events, data)
+        if self.note_registered is not None:
+            self.note_registered(key.fd)
+        return key
 
     def _select(self, timeout: float | None = None) -> Any:
         events: Any = []
@@ -87,6 +111,10 @@ class SelectorHook(IdleHook):
                 self._note_cancellations()
         if events:
             self.events_seen += 1
+            if self.note_events is not None:
+                self.note_events(events)
+        if self.before_iteration is not None and self._ready:
+            self.before_iteration()
         return events
 
     def _when_idle(self, timeout: float | None) -> Any:
@@ -136,3 +164,7 @@ class SelectorHook(IdleHook):
         self.busy_iterations += 1
         if self.busy_iterations >= BUSY_AFTER:
             self._sample_busy_tasks(ready_tasks(self.loop))
+
+
+def _no_files() -> Collection[int]:
+    return ()

@@ -1,8 +1,11 @@
-"""The idle hook for uvloop."""
+"""The idle hook for uvloop.
+
+PYTEST_DONT_REWRITE
+"""
 
 import select
 from asyncio import AbstractEventLoop, Handle, TimerHandle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -38,11 +41,20 @@ class UvloopHook(IdleHook):
         self.has_events = _poll_of(loop)
         self._probe_handle: Handle | None = None
         self._slow = False
+        self._has_acted = False
+        """Whether what is ready was made so by a listener, and not by a socket."""
         self._made_ready = 0
         self._made_ready_seen = 0
         self._quiet_iterations = 0
         self._idle_since: float | None = None
         self._idle_counted = 0.0
+
+    @property
+    def reports_events(self) -> bool:
+        return False
+
+    def files(self) -> Collection[int]:
+        return files_of_epoll(uvloop_backend(self.loop))
 
     def real_time(self) -> float:
         return self._real_time()
@@ -99,22 +111,32 @@ class UvloopHook(IdleHook):
     def _probe(self) -> None:
         self._note_cancellations()
         if self._slow:
+            self._look()
             # uvloop runs timers before what is ready, and that may be what a thread has just brought.
             self._quiet_iterations = 1
             self._schedule_probe()
         elif self._made_ready != self._made_ready_seen:
+            if not self._has_acted:
+                self._look()
+            self._has_acted = False
             self._made_ready_seen, self._quiet_iterations, self._idle_since = self._made_ready, 0, None
             self.busy_iterations += 1
             self._schedule_probe()
         elif self.has_events():
+            self._look()
             self._quiet_iterations, self._idle_since = 0, None
             self._schedule_probe()
         elif self._quiet_iterations + 1 < _QUIET_ITERATIONS:
+            self._look()
             self._quiet_iterations += 1
             self._schedule_probe()
         else:
             self._quiet_iterations = _QUIET_ITERATIONS
             self._when_idle()
+
+    def _look(self) -> None:
+        if self.before_probe is not None:
+            self.before_probe()
 
     def _when_idle(self) -> None:
         self.times_idle += 1
@@ -124,6 +146,7 @@ class UvloopHook(IdleHook):
         if not self._listeners:
             return
         if wait == 0:
+            self._has_acted = True
             self._quiet_iterations, self._idle_since = 0, None
             self._schedule_probe()
         else:
@@ -146,3 +169,12 @@ def _poll_of(loop: AbstractEventLoop) -> Callable[[], object]:
     sockets = _poll()
     sockets.register(backend, _POLLIN)
     return partial(sockets.poll, 0)
+
+
+def files_of_epoll(backend: int | None) -> list[int]:
+    """Return the files that are watched by an epoll; none on systems other than Linux."""
+    try:
+        with open(f"/proc/self/fdinfo/{backend}") as info:
+            return [int(line.split()[1]) for line in info if line.startswith("tfd:")]
+    except OSError:
+        return []

@@ -1,4 +1,7 @@
-"""The running event loop, and its idle hook."""
+"""The running event loop, and its idle hook.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, get_running_loop
 

@@ -1,4 +1,7 @@
-"""Virtual time for asyncio tests: waiting for hours takes no real time."""
+"""Virtual time for asyncio tests: waiting for hours takes no real time.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,7 @@
-"""The tasks that have awaited a domino, and how they have ended."""
+"""The tasks that have awaited a domino, and how they have ended.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import Task
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""Temporary replacements of an object's attributes, which may be removed in any order."""
+"""Temporary replacements of an object's attributes, which may be removed in any order.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,8 @@
 """The text of reports, made from plain data: what is going on in a block when something fails in it.
 
 A line break in this data is a place where a long line may be broken. Where the line is short enough, it is a space.
+
+PYTEST_DONT_REWRITE
 """
 
 from collections.abc import Iterable, Iterator, Sequence

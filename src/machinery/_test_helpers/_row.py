@@ -1,4 +1,7 @@
-"""The rule by which dominos fall."""
+"""The rule by which dominos fall.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Future, Task
 from collections.abc import Iterable
@@ -13,6 +16,7 @@ from machinery._test_helpers._domino import Callback, FallingDomino
 from machinery._test_helpers._idle import Turn
 from machinery._test_helpers._loops import check_own_loop, idle_hook
 from machinery._test_helpers._participants import Participants
+from machinery._test_helpers._pieces import PAUSE_BEFORE_SLEEP, PAUSE_BEFORE_TIMEOUT
 from machinery._test_helpers._report import DominosSnapshot, dominos_report
 from machinery._test_helpers._source import brief, name_of, waits_at
 from machinery._test_helpers._task_snapshots import task_behind, tasks_snapshot, unfinished_tasks, whose
@@ -122,7 +126,7 @@ class Row:
         if is_set(self.finished) if is_over else state is not NextDomino.READY:
             return inf
         if self._work.thresholds or self._work.may_hold:
-            wait = self._work.wait_for_dominos(self, idle_seconds)
+            wait = self._work.wait_for_dominos(self, idle_seconds, self._pause)
             if wait > 0:
                 return wait
         if is_over:
@@ -130,6 +134,12 @@ class Row:
         else:
             self.dominos[self._next].fall()
         return 0
+
+    def _pause(self, asker: AnyTask | None) -> float:
+        """Return for how long after an answer no domino falls: less if who asked waits for a domino by now."""
+        future = None if asker is None else awaited_future(asker)
+        waiters = [waiter for domino in self.dominos.values() for waiter in domino.waiting()]
+        return PAUSE_BEFORE_SLEEP if any(future is waiter for waiter in waiters) else PAUSE_BEFORE_TIMEOUT
 
     def _next_domino(self) -> NextDomino:
         """Find the next domino, and return what it waits for."""

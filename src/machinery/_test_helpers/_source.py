@@ -1,28 +1,43 @@
-"""Where a task waits, where a timer was set, and what things are called, for reports."""
+"""Where a task waits, where a timer was set, and what things are called, for reports.
+
+PYTEST_DONT_REWRITE
+"""
 
 import contextlib
 import os
 from asyncio import Task, isfuture
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from gc import get_referents
-from inspect import CORO_CREATED, getcoroutinestate, isasyncgen, isawaitable, iscoroutine, isgenerator
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CORO_CREATED,
+    getcoroutinestate,
+    isasyncgen,
+    isawaitable,
+    iscoroutine,
+    isgenerator,
+)
 from linecache import getline
 from os import getcwd
 from os.path import abspath, dirname
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep_zero, runs_callbacks
+from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep, is_sleep_zero, runs_callbacks
 
 _HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
 """Where lines are of no use to a reader: in asyncio, in this package, in context managers made by contextlib."""
 
 _SITE_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STANDARD_LIBRARY = dirname(abspath(os.__file__)) + os.sep
+_PACKAGE = f"{__name__.rpartition('.')[0]}."
 _SEPARATOR = os.sep
 _WIDTH = 80
 _MOST_FRAMES = 1000
+_SUSPENDABLE = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
 
 Origin = tuple[CodeType, int]
 """The code that did something and the instruction it was at; unlike a frame, it keeps nothing else alive."""
@@ -110,6 +125,12 @@ def only_yields(task: "Task[Any]") -> bool:
     return bool(frames) and is_sleep_zero(frames[-1].f_code)
 
 
+def is_asleep(task: "Task[Any]") -> bool:
+    """Return whether a task waits for the end of ``asyncio.sleep``."""
+    frames = list(frames_of(task))
+    return bool(frames) and is_sleep(frames[-1].f_code)
+
+
 def is_wrapper(task: "Task[Any]") -> bool:
     """Return whether a task runs only code of asyncio and ours: asyncio has made it around an awaitable."""
     return all(_is_hidden(frame.f_code) for frame in frames_of(task))
@@ -142,6 +163,11 @@ def name_of(callback: object) -> str:
     return _short(name) if isinstance(name, str) else brief(callback)
 
 
+def is_own(callback: object) -> bool:
+    """Return whether a callback belongs to this package."""
+    return str(safe_getattr(callback, "__module__")).startswith(_PACKAGE)
+
+
 def safe_getattr(value: object, name: str) -> object:
     """Return an attribute; ``None`` if there is none, or if looking it up raises."""
     try:
@@ -170,6 +196,23 @@ def frames_of(task: "Task[Any]") -> Iterator[FrameType]:
         if inner is None:
             break
         awaitable = inner
+
+
+def awaiting(frame: FrameType | None) -> list[CodeType]:
+    """Return the code of a running coroutine and of those that await it, innermost first."""
+    codes = []
+    while frame is not None and frame.f_code.co_flags & _SUSPENDABLE:
+        codes.append(frame.f_code)
+        frame = frame.f_back
+    return codes
+
+
+def is_still_awaited_by(task: "Task[Any]", codes: Sequence[CodeType]) -> bool:
+    """Return whether a task is still in the innermost of these coroutines, or in any that is the user's."""
+    now = {frame.f_code for frame in frames_of(task)}
+    return codes[0] in now or any(
+        code in now and not _is_hidden(code) and not _is_library(code.co_filename) for code in codes
+    )
 
 
 def _step_inside(awaitable: object) -> tuple[FrameType | None, object]:

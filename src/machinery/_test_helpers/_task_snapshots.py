@@ -1,4 +1,7 @@
-"""What the tasks of a loop are doing, read off for a report."""
+"""What the tasks of a loop are doing, read off for a report.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, all_tasks
 from collections.abc import Container, Iterable
@@ -16,7 +19,16 @@ from machinery._test_helpers._asyncio_internals import (
 )
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._report import TasksSnapshot
-from machinery._test_helpers._source import has_begun, is_wrapper, name_of, only_yields, raised_at, task_name, waits_at
+from machinery._test_helpers._source import (
+    has_begun,
+    is_own,
+    is_wrapper,
+    name_of,
+    only_yields,
+    raised_at,
+    task_name,
+    waits_at,
+)
 from machinery._test_helpers._tasks import Tasks
 
 AnyTask = Task[Any]
@@ -62,7 +74,11 @@ def tasks_snapshot(
         waiting=[f"{task_name(task)} {doing(task)}" for task in others if task not in named],
         polling=[f"{whose(task, own)}\nat {waits_at(task)}" for task in polling] if hook.is_busy else None,
         busy=[f"{whose(task, own)}\nat {waits_at(task)}" for task in busy]
-        or [name_of(callback) for callback in ready_callbacks(hook.loop) if not polling and hook.is_busy],
+        or [
+            name_of(callback)
+            for callback in ready_callbacks(hook.loop)
+            if not polling and hook.is_busy and not is_own(callback)
+        ],
         wakeups=list(hook.possible_wakeups()) if error is None and not hook.is_busy else (),
     )
 

@@ -1,4 +1,7 @@
-"""The tasks started in a block, and those of them that failed."""
+"""The tasks started in a block, and those of them that failed.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Container

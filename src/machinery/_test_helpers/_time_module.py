@@ -1,6 +1,8 @@
 """What the functions of the module `time` return while a block of virtual time is open, and in which thread.
 
 While a block is open they are replaced in `time`, and where they have been taken out of it.
+
+PYTEST_DONT_REWRITE
 """
 
 import time

@@ -1,4 +1,7 @@
-"""Names at the top level of modules that are functions of `time`, as after ``from time import monotonic``."""
+"""Names at the top level of modules that are functions of `time`, as after ``from time import monotonic``.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache

@@ -1,4 +1,7 @@
-"""The timers of a virtual clock: their handle, and the queue in which they wait."""
+"""The timers of a virtual clock: their handle, and the queue in which they wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable
@@ -123,6 +126,11 @@ class TimerQueue:
         """
         latest = self._moments[0] if self._moments else NEVER
         return [timer for moment, number, timer in sorted(self._immediate) if moment < latest and number < end]
+
+    def until(self, end: Moment) -> list[Timer]:
+        """Return the timers that are due by a moment and are no immediate ones, in no order."""
+        due = [timer for moment, at in self._at.items() if moment <= end for timer in _listed(at)]
+        return [timer for timer in due if timer.owner is not None]
 
     def waiting(self) -> list[tuple[Moment, Timer]]:
         """Return all timers that are to fire, in order."""

@@ -1,4 +1,7 @@
-"""Undoes steps in reverse order."""
+"""Undoes steps in reverse order.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Callable
 from functools import partial

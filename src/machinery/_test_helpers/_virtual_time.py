@@ -1,21 +1,27 @@
-"""The rule by which virtual time moves."""
+"""The rule by which virtual time moves.
 
-from asyncio import AbstractEventLoop, CancelledError, Future
+PYTEST_DONT_REWRITE
+"""
+
+from asyncio import AbstractEventLoop, CancelledError, Future, Task
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from logging import getLogger
+from typing import Any
 
 from machinery._test_helpers import _time_module
-from machinery._test_helpers._asyncio_internals import run_handle, warn_if_slow
+from machinery._test_helpers._asyncio_internals import ends_sleep, run_handle, warn_if_slow
 from machinery._test_helpers._block import OpenBlock
 from machinery._test_helpers._clock import NEVER, Clock, Moment, finite
 from machinery._test_helpers._idle import Turn
 from machinery._test_helpers._loops import idle_hook
+from machinery._test_helpers._pieces import PAUSE_BEFORE_SLEEP, PAUSE_BEFORE_TIMEOUT
 from machinery._test_helpers._real_time import monotonic
 from machinery._test_helpers._report import VirtualTimeSnapshot, fitted, moment_text, virtual_time_report
-from machinery._test_helpers._source import brief
+from machinery._test_helpers._source import brief, is_asleep
 from machinery._test_helpers._task_snapshots import tasks_snapshot, unfinished_tasks
 from machinery._test_helpers._tasks import Tasks
 from machinery._test_helpers._timer_snapshots import describe_timer, pending_timers
@@ -130,7 +136,7 @@ class VirtualTime:
             if goal == NEVER:
                 return NEVER
             if self._threshold is not None or self._work.may_hold:
-                wait = self._wait_before_move(idle_seconds, by_itself=target == NEVER)
+                wait = self._wait_before_move(idle_seconds, goal, by_itself=target == NEVER)
                 if wait > 0:
                     return wait
             if goal > clock.moment:
@@ -149,11 +155,18 @@ class VirtualTime:
             heappop(self._adds)
         return self._adds[0][0] if self._adds else NEVER
 
-    def _wait_before_move(self, idle_seconds: float, *, by_itself: bool) -> float:
+    def _wait_before_move(self, idle_seconds: float, goal: Moment, *, by_itself: bool) -> float:
         """Return for how many more real seconds the clock may not move, 0 or less for none."""
         if self._threshold is not None:
             return self._threshold - idle_seconds if by_itself else 0
-        return self._work.wait(self)
+        return self._work.wait(self, partial(self._pause_before, goal))
+
+    def _pause_before(self, goal: Moment, asker: Task[Any] | None) -> float:
+        """Return for how long after an answer the clock does not move to a moment: less if no timeout could strike."""
+        if asker is not None and is_asleep(asker):
+            return PAUSE_BEFORE_SLEEP
+        timers = self.timers.until(self.clock.due_at(goal))
+        return PAUSE_BEFORE_SLEEP if all(map(ends_sleep, timers)) else PAUSE_BEFORE_TIMEOUT
 
     def _fire(self, timers: list[Timer]) -> None:
         """Fire those of the timers that have not been cancelled.
@@ -198,7 +211,7 @@ class VirtualTime:
             self._rounds_here_since = monotonic()
         has_lasted = monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
         if has_lasted and self._rounds_here >= STANDSTILL_ROUNDS:
-            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
+            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task, [])
             now = moment_text(self.clock.now, dates=self._datetime)
             reason = (
                 f"time stands still at {now}",
@@ -229,7 +242,7 @@ class VirtualTime:
                 only_add_moves=self._threshold == NEVER,
                 pending=pending,
                 pending_count=pending_count,
-                last_fired=None if last is None else (last.when(), describe_timer(last)),
+                last_fired=None if last is None else (last.when(), describe_timer(last, (), own)),
                 fired_count=len(self.called_times),
                 work=self._work.running(),
                 waits=error is None or isinstance(error, CancelledError),

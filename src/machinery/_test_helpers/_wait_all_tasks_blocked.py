@@ -1,4 +1,7 @@
-"""Waiting until all other tasks wait."""
+"""Waiting until all other tasks wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Future
 from math import inf

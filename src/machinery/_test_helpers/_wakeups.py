@@ -1,7 +1,11 @@
-"""What could still wake one of asyncio's own loops; where nothing can, a test would hang for ever."""
+"""What could still wake one of asyncio's own loops; where nothing can, a test would hang for ever.
 
+PYTEST_DONT_REWRITE
+"""
+
+import signal
 from asyncio import AbstractEventLoop
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from signal import SIGINT, getsignal, valid_signals
 from sys import _current_frames
 from threading import enumerate as all_threads
@@ -16,10 +20,24 @@ from machinery._test_helpers._asyncio_internals import (
     signal_handlers,
 )
 from machinery._test_helpers._known_tools import is_test_tools_thread, is_timeout_signal, is_watchdog
+from machinery._test_helpers._socket_names import ends_of_file
 from machinery._test_helpers._source import brief, name_of
 
 _DAY = 86400.0
 """A real timer that is further away wakes no test. Sleeping for ever is often written as a very long sleep."""
+
+_ALARMS = {getattr(signal, name, None) for name in ("SIGALRM", "SIGPROF", "SIGVTALRM")}
+
+_WAITING = {"queue", "selectors", "socket", "socketserver", "ssl", "threading"}
+"""Modules in whose functions a thread waits for others, and does not work."""
+
+
+class Unlikely(str):
+    """Names something that could wake a loop, though nothing suggests that it will."""
+
+
+class Connected(Unlikely):
+    """Names a socket that could bring something that nobody has asked for: a connection, or one that accepts them."""
 
 
 def possible_wakeups(loop: AbstractEventLoop, selector: Any, now: float) -> Iterator[str]:
@@ -36,6 +54,12 @@ def possible_wakeups(loop: AbstractEventLoop, selector: Any, now: float) -> Iter
     yield from _busy_threads()
 
 
+def only_connections(wakeups: Iterable[str]) -> bool:
+    """Return whether nothing is likely to wake a loop, and only connections keep that from being certain."""
+    found = list(wakeups)
+    return all(isinstance(each, Unlikely) for each in found) and any(isinstance(each, Connected) for each in found)
+
+
 def _files(loop: AbstractEventLoop, selector: Any) -> Iterator[str]:
     files: Mapping[Any, Any] = getattr(selector, "get_map", dict)()
     if not files:
@@ -45,16 +69,21 @@ def _files(loop: AbstractEventLoop, selector: Any) -> Iterator[str]:
         if own is None:
             yield "something that this kind of loop does not show"
         elif not own:
-            yield f"file or socket {key.fd}"
+            ends = ends_of_file(key.fd)
+            if ends is None:
+                yield f"file {key.fd}"
+            else:
+                yield Connected(ends) if ends.peer is not None or ends.is_listening else str(ends)
 
 
 def _signals(loop: AbstractEventLoop) -> Iterator[str]:
     for number in valid_signals() - {SIGINT}:
         handler = getsignal(number)
         if callable(handler) and not is_timeout_signal(handler):
-            yield f"a handler of signal {number}"
+            name = f"a handler of signal {number}"
+            yield name if number in _ALARMS else Unlikely(name)
     for number in signal_handlers(loop):
-        yield f"a handler of signal {number}"
+        yield Unlikely(f"a handler of signal {number}")
 
 
 def _busy_threads() -> Iterator[str]:
@@ -62,4 +91,5 @@ def _busy_threads() -> Iterator[str]:
     for ident, frame in _current_frames().items():
         thread = threads.get(ident)
         if ident != get_ident() and not is_waiting_pool_worker(frame) and not is_test_tools_thread(thread, frame):
-            yield f"thread {brief(thread.name if thread is not None else ident)}"
+            name = f"thread {brief(thread.name if thread is not None else ident)}"
+            yield Unlikely(name) if frame.f_globals.get("__name__") in _WAITING else name

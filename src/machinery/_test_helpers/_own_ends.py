@@ -1,0 +1,58 @@
+"""The ends of connections that are in a loop itself, to tell them from servers elsewhere.
+
+PYTEST_DONT_REWRITE
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import WeakSet
+
+from machinery._test_helpers._socket_names import Address, Ends, ends_of, ends_of_file
+
+
+class OwnEnds:
+    """Knows where the sockets of a loop are."""
+
+    def __init__(self, files: Callable[[], Iterable[int]]) -> None:
+        self._files = files
+        """Returns the files that the loop watches."""
+        self._ends: dict[int, Ends | None] = {}
+        self._accepted: WeakSet[Any] = WeakSet()
+        self._served: set[Address | None] = set()
+        """Where connections were accepted."""
+
+    def note_registered(self, fd: int) -> None:
+        """Note that a file may be another than the one that had its number before."""
+        self._ends.pop(fd, None)
+
+    def note_used(self, fd: int, ends: Ends | None) -> None:
+        """Note the ends of a file that the loop may not be watching."""
+        self._ends[fd] = ends
+
+    def note_accepted(self, socket: Any) -> None:
+        """Note that a socket has come of a connection that somebody else made."""
+        self._accepted.add(socket)
+        ends = ends_of(socket)
+        if ends is not None and ends.local is not None:
+            self._served.add(ends.local)
+
+    def owes_nothing(self, ends: Ends, socket: Any) -> bool:
+        """Return whether nobody elsewhere owes an answer on a connection: it was accepted, or both ends are here."""
+        return (
+            ends.peer is None
+            or (socket is not None and socket in self._accepted)
+            or ends.local in self._served
+            or self.has(ends.peer)
+            or any(each.is_listening and each.is_at(ends.local) for each in self._all())
+        )
+
+    def has(self, address: Address) -> bool:
+        """Return whether what is sent to an address arrives in this loop."""
+        return address in self._served or any(each.is_at(address) for each in self._all())
+
+    def _all(self) -> list[Ends]:
+        for fd in self._files():
+            if fd not in self._ends:
+                self._ends[fd] = ends_of_file(fd)
+        # Those of files that the loop has watched count as well: somebody may just not be waiting for them.
+        return [ends for ends in self._ends.values() if ends is not None]

@@ -1,0 +1,102 @@
+"""The two ends of a socket, and what reports call them.
+
+PYTEST_DONT_REWRITE
+"""
+
+import socket as _socket
+from dataclasses import dataclass
+from socket import AF_INET, AF_INET6, SO_ACCEPTCONN, SO_TYPE, SOCK_DGRAM, SOL_SOCKET
+from typing import Any
+
+from machinery._test_helpers._source import brief
+
+SOCKET: type[_socket.socket] = next(each for each in _socket.socket.__mro__ if each.__module__ == _socket.__name__)
+"""Python's own class; pytest-socket puts a subclass in its place."""
+
+_UNIX = getattr(_socket, "AF_UNIX", None)
+_MAPPED = "::ffff:"
+_ANY_HOST = {"0.0.0.0", "::"}
+_THIS_HOST = ("127.", "::1")
+
+Address = tuple[str, int] | str | bytes
+"""Of a host and its port, or the path of a Unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a socket is connected to."""
+
+    local: Address | None
+    peer: Address | None
+    """The other end; ``None`` if there is none, or if it has no name."""
+    is_unix: bool
+    is_datagram: bool
+    is_listening: bool
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether it has no other end yet."""
+        return self.peer is None and not (self.is_unix or self.is_datagram or self.is_listening)
+
+    def is_at(self, address: Address | None) -> bool:
+        """Return whether what is sent to an address arrives here."""
+        if self.local == address or not isinstance(self.local, tuple) or not isinstance(address, tuple):
+            return self.local is not None and self.local == address
+        (host, port), (wanted, wanted_port) = self.local, address
+        return port == wanted_port and host in _ANY_HOST and wanted.startswith(_THIS_HOST)
+
+    def __str__(self) -> str:
+        if self.is_listening:
+            return f"a client of {address_text(self.local)}"
+        if self.peer is not None:
+            return f"the connection to {address_text(self.peer)}"
+        return f"what is sent to {address_text(self.local)}" if self.local is not None else "an unnamed socket"
+
+
+def ends_of(socket: Any) -> Ends | None:
+    """Return the ends of a socket; ``None`` if it is of another kind than TCP, UDP and Unix sockets."""
+    try:
+        if socket.family not in (AF_INET, AF_INET6, _UNIX):
+            return None
+        kind = socket.getsockopt(SOL_SOCKET, SO_TYPE)
+        local, peer = normal(socket.getsockname()), _peer(socket)
+        is_listening = peer is None and kind != SOCK_DGRAM and bool(socket.getsockopt(SOL_SOCKET, SO_ACCEPTCONN))
+    except OSError:
+        return None
+    return Ends(local, peer, socket.family == _UNIX, kind == SOCK_DGRAM, is_listening)
+
+
+def ends_of_file(fd: int) -> Ends | None:
+    """Return the ends of a file if it is a socket."""
+    try:
+        socket = SOCKET(fileno=fd)
+    except OSError:
+        return None
+    try:
+        return ends_of(socket)
+    finally:
+        # The file belongs to somebody else.
+        socket.detach()
+
+
+def _peer(socket: Any) -> Address | None:
+    try:
+        return normal(socket.getpeername())
+    except OSError:
+        return None
+
+
+def normal(address: Any) -> Address | None:
+    """Return an address in the form in which both ends of a connection give it; ``None`` for that without a name."""
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return str(host).partition("%")[0].removeprefix(_MAPPED), port
+    return address or None
+
+
+def address_text(address: Any) -> str:
+    """Return an address as people write it."""
+    if not isinstance(address, tuple):
+        return address if isinstance(address, str) else brief(address)
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -1,0 +1,65 @@
+"""What is said inside TLS, since much of what such a connection carries is neither a question nor an answer.
+
+A server of TLS 1.3 sends tickets of its own accord after the handshake, often when the first question is on its way.
+
+PYTEST_DONT_REWRITE
+"""
+
+from ssl import SSLObject
+from typing import Any
+from weakref import WeakKeyDictionary
+
+
+class TlsSession:
+    """The part of TLS that belongs to a connection."""
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self.is_open = False
+        """Whether the handshake is over, and closing has not begun."""
+        self.has_written = False
+        """Whether something was written that has not been sent."""
+
+    @property
+    def keeps_silent(self) -> bool:
+        """Whether what is sent now is no question."""
+        return self.is_open and not self.has_written
+
+
+class TlsSessions:
+    """The sessions of the clients of a loop."""
+
+    def __init__(self) -> None:
+        self._sessions: WeakKeyDictionary[SSLObject, TlsSession] = WeakKeyDictionary()
+        self._unsent: TlsSession | None = None
+        """The session whose first flight is to be sent next."""
+
+    def link(self, connection: Any) -> TlsSession | None:
+        """Return the session that has just begun and that this connection is the first to send for."""
+        session, self._unsent = self._unsent, None
+        if session is not None:
+            session.connection = connection
+        return session
+
+    def note_begun(self, tls: SSLObject, method: str) -> None:
+        """Note that a method is called."""
+        session = self._sessions.get(tls)
+        if session is None:
+            if method != "do_handshake" or tls.server_side:
+                return
+            session = self._unsent = self._sessions[tls] = TlsSession()
+        if method == "write":
+            session.has_written = True
+        elif method == "unwrap":
+            session.is_open = False
+
+    def note_done(self, tls: SSLObject, method: str, result: Any) -> Any:
+        """Note that a method has returned, and return the connection that has spoken by that."""
+        session = self._sessions.get(tls)
+        if session is None:
+            return None
+        if method == "do_handshake":
+            session.is_open = True
+        elif method != "read" or not result:
+            return None
+        return session.connection

@@ -1,0 +1,123 @@
+"""What the TCP connections of uvloop have sent and received, as the system tells on Linux: its transports do not.
+
+PYTEST_DONT_REWRITE
+"""
+
+import socket
+from asyncio import Task
+from collections.abc import Awaitable, Callable, Iterable
+from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM
+from struct import unpack_from
+from typing import Any
+from weakref import ref
+
+from machinery._test_helpers._asyncio_internals import task_waiting_for_stream
+from machinery._test_helpers._connections import Connections
+from machinery._test_helpers._socket_names import SOCKET
+from machinery._test_helpers._sockets import Connection
+
+_TCP_INFO = getattr(socket, "TCP_INFO", -1)
+_socket: Any = SOCKET.__base__
+"""The class in C, which is made more quickly."""
+
+_SENT_AT, _RECEIVED_AT = 200, 128
+"""Where `tcpi_bytes_sent` and `tcpi_bytes_received` are in the kernel's `struct tcp_info`."""
+
+_LENGTH = _SENT_AT + 8
+
+
+class UvloopConnections:
+    """Compares how much each connection has sent and received with what it had when looked at last.
+
+    If both have changed since then, the answer is taken to have come after the question.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._watched: dict[int, Watched] = {}
+
+    def add(self, files: Iterable[int]) -> None:
+        """Look at these files from now on, if they are TCP connections."""
+        for fd in files:
+            self._drop(fd)
+            try:
+                watched = Watched(fd, self._connections.of_file(fd))
+            except OSError:
+                # It is no TCP connection.
+                continue
+            self._watched[fd] = watched
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        for fd in list(self._watched):
+            self._drop(fd)
+
+    def look(self) -> None:
+        """Note what has been sent and received."""
+        for fd, watched in list(self._watched.items()):
+            sent, received = watched.sent, watched.received
+            try:
+                watched.update()
+            except OSError:
+                self._drop(fd)
+                continue
+            if watched.sent < sent or watched.received < received:
+                # It was closed, and another connection has its number.
+                self._drop(fd)
+            elif watched.received > received:
+                self._connections.note_spoken(watched.connection)
+            elif watched.sent > sent:
+                self._connections.note_asked(watched.connection, watched.waiting_task())
+
+    def _drop(self, fd: int) -> None:
+        watched = self._watched.pop(fd, None)
+        if watched is not None:
+            watched.let_go()
+
+    def connecting(self, connect: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return a replacement for ``loop.create_connection``."""
+
+        async def create_connection(*args: Any, **kwargs: Any) -> Any:
+            transport, protocol = await connect(*args, **kwargs)
+            fd = transport.get_extra_info("socket").fileno()
+            self.add([fd])
+            if fd in self._watched:
+                self._watched[fd].transport = ref(transport)
+            return transport, protocol
+
+        return create_connection
+
+
+class Watched:
+    """A connection, and how much it had sent and received when looked at last."""
+
+    def __init__(self, fd: int, connection: Connection) -> None:
+        self.connection = connection
+        self.transport: Callable[[], Any] = _unknown
+        self.sent = self.received = 0
+        # With its kind given, nothing is asked of the system to make the object.
+        self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
+        try:
+            self.update()
+        except BaseException:
+            self.let_go()
+            raise
+
+    def update(self) -> None:
+        """Ask the system."""
+        info = self._socket.getsockopt(IPPROTO_TCP, _TCP_INFO, _LENGTH)
+        if len(info) < _LENGTH:
+            raise OSError("this system tells less")
+        (self.received,), (self.sent,) = unpack_from("Q", info, _RECEIVED_AT), unpack_from("Q", info, _SENT_AT)
+
+    def waiting_task(self) -> Task[Any] | None:
+        """Return the task that waits for its stream, if there is one."""
+        return task_waiting_for_stream(self.transport())
+
+    def let_go(self) -> None:
+        """Leave the file to the loop, to which it belongs."""
+        self._socket.detach()
+
+
+def _unknown() -> None:
+    return None

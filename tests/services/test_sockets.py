@@ -1,0 +1,433 @@
+"""A server of plain sockets in threads, by every way to reach it that a loop has."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from machinery import test_helpers as thp
+from tests.reports.reading import logged
+from tests.services.elsewhere import Lines, passing, really_within, seen_in_the_log
+
+Ask = Callable[[str], Coroutine[object, object, str]]
+Connect = Callable[[Lines], AbstractAsyncContextManager[Ask]]
+
+
+@asynccontextmanager
+async def asking_by_streams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[Ask]:
+    """Ask by asyncio's streams."""
+
+    async def ask(question: str) -> str:
+        writer.write(f"{question}\n".encode())
+        return (await reader.readline()).decode().rstrip()
+
+    try:
+        yield ask
+    finally:
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+@asynccontextmanager
+async def streams(lines: Lines) -> AsyncIterator[Ask]:
+    """Connect by TCP."""
+    async with asking_by_streams(*await asyncio.open_connection(*lines.tcp)) as ask:
+        yield ask
+
+
+@asynccontextmanager
+async def unix_streams(lines: Lines) -> AsyncIterator[Ask]:
+    """Connect by a Unix socket."""
+    if not lines.unix:
+        pytest.skip("there are no Unix sockets on this system")
+    async with asking_by_streams(*await asyncio.open_unix_connection(lines.unix)) as ask:
+        yield ask
+
+
+class Collecting(asyncio.Protocol, asyncio.DatagramProtocol):
+    """Collects what arrives, of a connection or in datagrams."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+        self.received = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a line, or the whole."""
+        self.received += data
+        while b"\n" in self.received:
+            line, _, self.received = self.received.partition(b"\n")
+            self.lines.put_nowait(line.decode())
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """Take a line."""
+        self.data_received(data)
+
+
+@asynccontextmanager
+async def protocol(lines: Lines) -> AsyncIterator[Ask]:
+    """Connect with a transport and a protocol."""
+    transport, protocol = await asyncio.get_running_loop().create_connection(Collecting, *lines.tcp)
+
+    async def ask(question: str) -> str:
+        transport.write(f"{question}\n".encode())
+        return await protocol.lines.get()
+
+    try:
+        yield ask
+    finally:
+        transport.close()
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def datagrams(lines: Lines) -> AsyncIterator[Ask]:
+    """Send datagrams by a transport."""
+    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+        Collecting, remote_addr=lines.datagrams
+    )
+
+    async def ask(question: str) -> str:
+        transport.sendto(f"{question}\n".encode())
+        return await protocol.lines.get()
+
+    try:
+        yield ask
+    finally:
+        transport.close()
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def sock_calls(lines: Lines) -> AsyncIterator[Ask]:
+    """Connect a socket, send and receive by the loop."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as connection:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, lines.tcp)
+
+        async def ask(question: str) -> str:
+            await loop.sock_sendall(connection, f"{question}\n".encode())
+            received = b""
+            while not received.endswith(b"\n"):
+                received += await loop.sock_recv(connection, 100)
+            return received.decode().rstrip()
+
+        yield ask
+
+
+@asynccontextmanager
+async def sock_datagrams(lines: Lines) -> AsyncIterator[Ask]:
+    """Send and receive datagrams by the loop, of a socket that is not connected."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as sending:
+        sending.setblocking(False)
+
+        async def ask(question: str) -> str:
+            await loop.sock_sendto(sending, f"{question}\n".encode(), lines.datagrams)
+            received, _ = await loop.sock_recvfrom(sending, 100)
+            return received.decode().rstrip()
+
+        yield ask
+
+
+@asynccontextmanager
+async def readers_and_writers(lines: Lines) -> AsyncIterator[Ask]:
+    """Send when the loop says that the socket is writable, and receive when it is readable."""
+    loop = asyncio.get_running_loop()
+
+    async def until(add: Callable[..., object], remove: Callable[..., object], file: socket.socket) -> None:
+        ready = loop.create_future()
+        add(file, lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            remove(file)
+
+    with socket.socket() as connection:
+        connection.setblocking(False)
+        connection.connect_ex(lines.tcp)
+        await until(loop.add_writer, loop.remove_writer, connection)
+
+        async def ask(question: str) -> str:
+            await until(loop.add_writer, loop.remove_writer, connection)
+            connection.send(f"{question}\n".encode())
+            received = b""
+            while not received.endswith(b"\n"):
+                await until(loop.add_reader, loop.remove_reader, connection)
+                received += connection.recv(100)
+            return received.decode().rstrip()
+
+        yield ask
+
+
+KINDS = [streams, unix_streams, protocol, datagrams, sock_calls, sock_datagrams, readers_and_writers]
+of_every_kind = pytest.mark.parametrize("connect", KINDS, ids=lambda connect: connect.__name__)
+
+
+@of_every_kind
+async def test_an_answer_takes_no_virtual_time(
+    connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it comes at once or after a while, a timeout of one tick does not strike."""
+    async with thp.mocked_call_later(), connect(lines) as ask:
+        with passing(0):
+            for delay in (0, 0.02, 0.3):
+                async with asyncio.timeout(0.1):
+                    assert await ask(f"{delay} yes") == "yes"
+
+    assert logged(caplog) == []
+
+
+@of_every_kind
+async def test_connections_may_be_older_than_the_block(
+    connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a fixture has connected is waited for as well, whether or not anything was said before the block."""
+    async with connect(lines) as new, connect(lines) as used:
+        assert await used("0 before") == "before"
+        async with thp.mocked_call_later(), asyncio.timeout(0.1):
+            with passing(0):
+                assert await new("0.3 yes") == "yes"
+                assert await used("0.3 yes") == "yes"
+
+    assert logged(caplog) == []
+
+
+@of_every_kind
+async def test_a_connection_that_has_its_answer_holds_nothing(
+    connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand hours pass beside it at once, and then it still works."""
+    async with thp.mocked_call_later(), connect(lines) as ask:
+        assert await ask("0 yes") == "yes"
+        with passing(1000 * 3600), really_within(10):
+            for _ in range(1000):
+                await asyncio.sleep(3600)
+        with passing(0):
+            assert await ask("0.1 yes") == "yes"
+
+    assert logged(caplog) == []
+
+
+@of_every_kind
+async def test_time_that_is_added_ends_after_the_answer(connect: Connect, lines: Lines) -> None:
+    """A task that asks every ten seconds has its answers at these times, also the last one."""
+    answers: list[tuple[float, str]] = []
+
+    async with thp.mocked_call_later() as m, connect(lines) as ask:
+
+        async def poll() -> None:
+            while True:
+                await asyncio.sleep(10)
+                answers.append((time.time(), await ask("0.1 yes")))
+
+        polling = asyncio.create_task(poll())
+        await m.add(30)
+        polling.cancel()
+
+    assert answers == [(10, "yes"), (20, "yes"), (30, "yes")]
+
+
+@of_every_kind
+async def test_dominos_fall_after_the_answer(connect: Connect, lines: Lines) -> None:
+    """The first to ask gets the slowest answer, and yet is the first to go on."""
+    order: list[str] = []
+
+    async with connect(lines) as slow, connect(lines) as quick, thp.future_dominos(expected=2) as futs:
+
+        async def ask(turn: thp.Domino, question: Ask, words: str) -> None:
+            await turn
+            order.append(await question(words))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ask(futs[1], slow, "0.3 first"))
+            tasks.create_task(ask(futs[2], quick, "0 second"))
+            futs.begin()
+            await futs.finished.wait()
+            assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("connect", [streams, unix_streams, datagrams], ids=lambda connect: connect.__name__)
+async def test_a_server_that_never_answers_is_given_up_after_the_bound(
+    connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The virtual timeout around it strikes at its time, and one warning says who owed an answer to whom."""
+    async with thp.mocked_call_later(), connect(lines) as ask:
+        with passing(5), really_within(15), pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await ask("never yes")
+
+    (warning,) = logged(caplog)
+    ports = {streams: lines.tcp[1], datagrams: lines.datagrams[1]}
+    assert (f"127.0.0.1:{ports[connect]}" if connect in ports else lines.unix) in warning
+    assert "autojump_threshold" in warning
+
+
+async def test_the_warning_names_the_task_and_the_line_that_wait(
+    lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody who reads it finds the culprit."""
+
+    async def poll(ask: Ask) -> None:
+        await ask("never yes")
+
+    async with thp.mocked_call_later(), streams(lines) as ask:
+        task = asyncio.create_task(poll(ask), name="the poller")
+        await asyncio.sleep(1)
+        task.cancel()
+
+    (warning,) = logged(caplog)
+    assert re.search(rf"{lines.name} owes an answer for [\d.]+ s to task 'the poller' at ", warning)
+    assert re.search(r"test_sockets\.py:\d+", warning)
+
+
+async def test_one_that_never_answers_does_not_let_time_run_past_others(
+    lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each answer is waited for from its own beginning: together they may take longer than the bound."""
+    async with thp.mocked_call_later(), streams(lines) as silent, streams(lines) as ask:
+        waiting = asyncio.create_task(silent("never yes"))
+        await asyncio.sleep(1)
+        for _ in range(8):
+            with passing(0):
+                async with asyncio.timeout(0.1):
+                    assert await ask("0.4 yes") == "yes"
+        waiting.cancel()
+
+    assert len(logged(caplog)) == 1
+
+
+async def test_an_answer_that_was_released_after_the_bound_is_waited_for(lines: Lines) -> None:
+    """The time that has gone past it does not go on past it when it comes at last."""
+    async with thp.mocked_call_later(), streams(lines) as ask:
+        waiting = asyncio.create_task(ask("held yes"))
+        await asyncio.sleep(1)
+        assert time.time() == 1
+        lines.released.set()
+        with passing(0):
+            async with asyncio.timeout(0.1):
+                assert await waiting == "yes"
+
+
+async def test_answers_in_parts_are_waited_for_as_a_whole(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
+    """No timeout strikes, and no sleep of others ends, between the parts."""
+    async with thp.mocked_call_later(), streams(lines) as ask:
+        with passing(0):
+            async with asyncio.timeout(0.1):
+                for _ in range(50):
+                    assert await ask("parts word") == "word"
+        beside = asyncio.create_task(asyncio.sleep(0.1))
+        assert await ask("parts word") == "word"
+        assert not beside.done()
+        await beside
+
+    assert logged(caplog) == []
+
+
+@pytest.mark.parametrize("connect", [streams, datagrams], ids=lambda connect: connect.__name__)
+async def test_who_never_answers_costs_the_bound_once(
+    connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A publisher of metrics sends a hundred times to somebody who says nothing, and one warning tells it."""
+    async with thp.mocked_call_later(), connect(lines) as ask:
+        with passing(100 * 60), really_within(15):
+            for _ in range(100):
+                sending = asyncio.create_task(ask("never mind"))
+                await asyncio.sleep(60)
+                sending.cancel()
+
+    assert len(logged(caplog)) == 1
+
+
+async def test_somebody_who_polls_for_ever_does_not_hold_an_hour(
+    lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers that are asked for again and again at one virtual time hold it for ten real seconds."""
+    async with thp.mocked_call_later(), streams(lines) as ask:
+
+        async def poll() -> None:
+            while True:
+                await ask("0.3 no")
+
+        polling = asyncio.create_task(poll(), name="the poller")
+        with passing(3600), really_within(25):
+            await asyncio.sleep(3600)
+        polling.cancel()
+
+    (warning,) = logged(caplog)
+    assert "the poller" in warning
+
+
+async def test_a_block_is_left_at_once_though_an_answer_is_owed(lines: Lines) -> None:
+    """Leaving waits for nothing, and the answer comes after it in real time."""
+    async with streams(lines) as ask:
+        async with thp.mocked_call_later():
+            waiting = asyncio.create_task(ask("held yes"))
+            await thp.wait_all_tasks_blocked()
+        assert not waiting.done()
+        lines.released.set()
+        assert await waiting == "yes"
+
+
+class TestThreshold:
+    """`autojump_threshold` replaces the rule."""
+
+    async def test_with_zero_nothing_is_waited_for(self, lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
+        """Timeouts strike and dominos fall whatever an answer would have been."""
+        async with thp.mocked_call_later(autojump_threshold=0), streams(lines) as ask:
+            with passing(5), pytest.raises(TimeoutError):
+                async with asyncio.timeout(5):
+                    await ask("held yes")
+            async with thp.future_dominos(expected=1) as futs:
+                asking = asyncio.create_task(ask("held yes"))
+                futs.begin()
+                await futs[1]
+                await futs.finished.wait()
+                assert not asking.done()
+                asking.cancel()
+
+        assert logged(caplog) == []
+
+    async def test_with_infinity_time_moves_by_hand_alone(self, lines: Lines) -> None:
+        """An answer does not make time move, and is waited for by what moves it."""
+        async with thp.mocked_call_later(autojump_threshold=float("inf")) as m, streams(lines) as ask:
+            sleeping = asyncio.create_task(asyncio.sleep(1))
+            assert await ask("0.2 yes") == "yes"
+            assert (time.time(), sleeping.done()) == (0, False)
+            await m.add(1)
+            assert (time.time(), sleeping.done()) == (1, True)
+
+
+class TestReports:
+    """A report says what is owed."""
+
+    async def test_it_names_the_server_by_its_address(self, lines: Lines) -> None:
+        """Not by the number of a file."""
+        async with streams(lines) as ask:
+            with pytest.raises(ZeroDivisionError) as caught:
+                async with thp.mocked_call_later():
+                    asking = asyncio.create_task(ask("held yes"))
+                    await thp.wait_all_tasks_blocked()
+                    raise ZeroDivisionError
+            lines.released.set()
+            assert await asking == "yes"
+
+        assert re.search(rf"{lines.name} owes an answer for [\d.]+ s", "\n".join(caught.value.__notes__))
+
+    async def test_a_hopeless_wait_beside_an_idle_connection_is_told(self, lines: Lines) -> None:
+        """Though something could still come, the report is logged after a while, and names the connection."""
+        told = asyncio.Event()
+
+        async with thp.mocked_call_later(), streams(lines) as ask:
+            assert await ask("0 yes") == "yes"
+            with seen_in_the_log(told) as messages, passing(0), really_within(20):
+                await told.wait()
+
+        (report,) = messages
+        assert lines.name in report

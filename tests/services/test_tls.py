@@ -1,0 +1,75 @@
+"""TLS, whose handshake and records are answers of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from ssl import SSLContext
+
+import pytest
+
+from machinery import test_helpers as thp
+from tests.reports.reading import logged
+from tests.services import elsewhere
+from tests.services.elsewhere import passing
+
+Certificates = tuple[SSLContext, SSLContext]
+Address = tuple[str, int]
+
+
+@pytest.fixture
+def tls_lines(certificates: Certificates) -> Iterator[Address]:
+    """Run a server over TLS in threads."""
+    with elsewhere.answering_by_tls(certificates[0]) as address:
+        yield address
+
+
+async def test_the_handshake_and_the_answers_take_no_virtual_time(
+    tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They meet no timeout of one tick, nor that of the handshake."""
+    async with thp.mocked_call_later():
+        with passing(0):
+            async with asyncio.timeout(0.1):
+                reader, writer = await asyncio.open_connection(
+                    *tls_lines, ssl=certificates[1], ssl_handshake_timeout=0.1
+                )
+                for delay in ("0.3", "0", "parts"):
+                    writer.write(f"{delay} yes\n".encode())
+                    assert await reader.readline() == b"yes\n"
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+    assert logged(caplog) == []
+
+
+async def test_a_connection_that_has_its_answer_holds_nothing(
+    tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the server still sends after the handshake is no answer that somebody waits for."""
+    async with thp.mocked_call_later():
+        reader, writer = await asyncio.open_connection(*tls_lines, ssl=certificates[1])
+        writer.write(b"0 yes\n")
+        assert await reader.readline() == b"yes\n"
+        with passing(1000 * 3600):
+            for _ in range(1000):
+                await asyncio.sleep(3600)
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+    assert logged(caplog) == []
+
+
+async def test_httpx_over_tls_takes_no_virtual_time(
+    tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that does not speak HTTP gives an error, and no timeout strikes before it."""
+    httpx = pytest.importorskip("httpx")
+
+    async with thp.mocked_call_later():
+        with passing(0):
+            async with httpx.AsyncClient(timeout=0.1, verify=certificates[1], trust_env=False) as client:
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await client.get(f"https://127.0.0.1:{tls_lines[1]}/")
+
+    assert logged(caplog) == []
