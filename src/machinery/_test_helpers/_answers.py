@@ -1,4 +1,7 @@
-"""The answers from outside in one run of a scenario, and the moments at which they may arrive."""
+"""The answers from outside in one run of a scenario, and the moments at which they may arrive.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import Future, Task, current_task
 from collections.abc import Callable, Hashable, Iterator

@@ -1,4 +1,7 @@
-"""Runs a scenario in many orders of what arrives from outside, and reports the first order that fails."""
+"""Runs a scenario in many orders of what arrives from outside, and reports the first order that fails.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, current_task
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,7 @@
-"""Which orders are tried, and how an order is written down. Knows nothing of asyncio."""
+"""Which orders are tried, and how an order is written down. Knows nothing of asyncio.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""One run of a scenario in a block of virtual time, after which nothing of it is left."""
+"""One run of a scenario in a block of virtual time, after which nothing of it is left.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Task, current_task, wait
 from collections.abc import Awaitable, Callable, Iterable
