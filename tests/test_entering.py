@@ -28,6 +28,9 @@ BLOCKS: dict[str, Callable[[], AbstractAsyncContextManager[object]]] = {
 }
 
 
+CANNOT_FAIL = {"<genexpr>", "__exit__", "let_go", "detach"}
+
+
 class Failing:
     """Lets one call fail, of those to functions of this package and those that these make."""
 
@@ -37,10 +40,11 @@ class Failing:
 
     def __call__(self, frame: FrameType, event: str, arg: object) -> None:
         """Count the call; as a profiling function, this ends once it has raised."""
-        # A generator is also called to be closed, where what is raised is only printed.
-        is_ours = frame.f_code.co_filename.startswith(SOURCE) and frame.f_code.co_name != "<genexpr>"
-        # Nor can the end of a `with` statement of a lock fail.
-        if is_ours and event in ("call", "c_call") and getattr(arg, "__name__", "") != "__exit__":
+        # A generator is also called to be closed, where what is raised is only printed. Nor can it fail to release a
+        # lock, or to leave the file of a probing socket object to its owner.
+        function = frame.f_code.co_name if event == "call" else getattr(arg, "__name__", "")
+        is_ours = frame.f_code.co_filename.startswith(SOURCE) and function not in CANNOT_FAIL
+        if is_ours and event in ("call", "c_call"):
             self.left -= 1
             if self.left == 0:
                 self.place = f"call {arg} in line {frame.f_lineno} of {frame.f_code.co_filename}"
