@@ -77,6 +77,7 @@ NOT_ON_UVLOOP = {
     "test_real_work_is_named": "its processes do not show their command",
     "test_reports_name_the_tasks_of_an_eager_factory": "runs no first step in an eager factory",
     "test_the_clock_moves_once_in_the_middle_of_what_an_answer_set_off": "does not show its iterations",
+    "test_the_clock_waits_for_work_that_an_answer_has_set_off": "does not show its iterations",
     "test_the_warning_names_the_block_how_long_it_waited_and_all_that_it_moves_past": "as test_real_work_is_named",
     "test_the_watchdog_of_a_test_framework_is_real_inside_the_block": "its real timers are handles of its own",
     "test_what_a_thread_has_made_ready_comes_first": "has no selector",

@@ -17,6 +17,7 @@ from machinery import test_helpers as thp
 from machinery._test_helpers import _answers
 from machinery.test_helpers import Outside
 from tests.by_hand import step
+from tests.reports.reading import logged
 from tests.state import state_of
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
@@ -261,6 +262,26 @@ class TestRule:
         await thp.explore(scenario, replay="")
 
         assert log == ["work", "answer"]
+
+    @pytest.mark.proves("E3")
+    @pytest.mark.usefixtures("work_patience")
+    async def test_work_that_does_not_end_holds_answers_no_longer_than_dominos(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Then a warning says what did not wait for it."""
+
+        async def scenario(outside: Outside) -> None:
+            finish = threading.Event()
+            working = asyncio.create_task(asyncio.to_thread(finish.wait))
+            await outside("answer")
+            finish.set()
+            await working
+
+        await thp.explore(scenario, replay="")
+
+        assert [text.partition(",")[0] for text in logged(caplog)] == [
+            "explore() goes on without waiting for Event.wait()"
+        ]
 
     @pytest.mark.proves("E3")
     async def test_the_clock_waits_for_work_that_an_answer_has_set_off(self) -> None:

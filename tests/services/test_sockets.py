@@ -330,6 +330,28 @@ async def test_answers_in_parts_are_waited_for_as_a_whole(lines: Lines, caplog: 
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("E3")
+async def test_an_exploration_waits_for_the_parts_of_an_answer(lines: Lines) -> None:
+    """What is marked as coming from outside arrives after what a real server has begun to say."""
+    log: list[str] = []
+
+    async def scenario(outside: thp.Outside) -> None:
+        async def real() -> None:
+            async with streams(lines) as ask:
+                for _ in range(300):
+                    log.append(await ask("parts word"))
+
+        async def marked() -> None:
+            await outside("answer")
+            log.append("answer")
+
+        await asyncio.gather(real(), marked())
+
+    await thp.explore(scenario, replay="")
+
+    assert log == ["word"] * 300 + ["answer"]
+
+
 @pytest.mark.parametrize("connect", [streams, datagrams], ids=lambda connect: connect.__name__)
 async def test_who_never_answers_costs_the_bound_once(
     connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture

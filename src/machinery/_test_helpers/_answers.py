@@ -4,7 +4,7 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import Future, Task, current_task
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from sys import _getframe
@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from machinery._test_helpers._asyncio_internals import ready_queue, running_loop_or_none
 from machinery._test_helpers._clock import NEVER
-from machinery._test_helpers._idle import Turn
+from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._orders import CLOCK, GO_ON, Chooser, Step
 from machinery._test_helpers._pieces import PAUSE_BEFORE_TIMEOUT
 from machinery._test_helpers._source import Place, location, place_of_caller, task_name
@@ -21,7 +21,7 @@ from machinery._test_helpers._virtual_time import VirtualTime
 from machinery._test_helpers._work import WorkElsewhere
 
 POLLS = 100
-"""After so many iterations the oldest answer arrives though the loop is busy, since somebody may be polling for it."""
+"""After so many iterations without rest, in which nothing came, the oldest answer arrives."""
 
 _MOST_CLEANUP_ANSWERS = 1000
 
@@ -83,6 +83,7 @@ class Answers:
         self._iteration = 0
         self._latest_step = -1
         """The iteration of the latest step."""
+        self._polling = Polling(time.hook)
         self._clock_may_interrupt = False
         """Whether what runs now was set off by an answer, and the clock has not moved since the loop was idle."""
         self._left: float = inf
@@ -139,7 +140,7 @@ class Answers:
     def on_idle(self, idle_seconds: float) -> float:
         """Let an answer arrive, or the clock move past those that are outstanding."""
         self._clock_may_interrupt = False
-        options = self._may_arrive()
+        options = _may_arrive(self.outstanding())
         if not options or self._left < 1:
             return inf
         wait = self._work.wait_for_dominos(self, idle_seconds, _pause)
@@ -166,8 +167,8 @@ class Answers:
 
     def _choose_while_busy(self) -> bool:
         after = self._iteration - self._latest_step
-        options = self._may_arrive()
-        is_polled = bool(options) and after > POLLS
+        options = _may_arrive(self.outstanding())
+        is_polled = self._polling.is_likely(self._iteration, after) and bool(options)
         if self._clock_may_interrupt and self._clock_can_move():
             options.append(CLOCK)
         if not options:
@@ -189,16 +190,6 @@ class Answers:
         self.steps.append(Step(chosen, after, options[0], self._time.clock.now))
         return True
 
-    def _may_arrive(self) -> list[int]:
-        """Return the numbers of the answers that may arrive now: of each channel, the first that is outstanding."""
-        channels: set[Hashable] = set()
-        numbers: list[int] = []
-        for call in self.outstanding():
-            if call.channel is None or call.channel not in channels:
-                channels.add(call.channel)
-                numbers.append(call.number)
-        return numbers
-
     def _clock_can_move(self) -> bool:
         """Return whether nothing but its next deadline keeps the clock from moving."""
         time = self._time
@@ -217,6 +208,35 @@ class Answers:
 
     def __repr__(self) -> str:
         return "explore()"
+
+
+class Polling:
+    """Tells when a task seems to poll for an answer, with ``sleep(0)``."""
+
+    def __init__(self, hook: IdleHook) -> None:
+        self._hook = hook
+        self._seen = 0, 0
+        """How often the loop had been idle, and had got events from its selector."""
+        self._since = 0
+        """The iteration in which either had become more."""
+
+    def is_likely(self, iteration: int, after: int) -> bool:
+        """Return whether the loop has been busy for long, and nothing has come from its sockets or from ``outside``."""
+        seen = self._hook.times_idle, self._hook.events_seen
+        if seen != self._seen:
+            self._seen, self._since = seen, iteration
+        return min(after, iteration - self._since) > POLLS
+
+
+def _may_arrive(outstanding: Iterable[Call]) -> list[int]:
+    """Return the numbers of the answers that may arrive now: of each channel, the first that is outstanding."""
+    channels: set[Hashable] = set()
+    numbers: list[int] = []
+    for call in outstanding:
+        if call.channel is None or call.channel not in channels:
+            channels.add(call.channel)
+            numbers.append(call.number)
+    return numbers
 
 
 def _pause(_: object) -> float:
