@@ -13,10 +13,15 @@ project = PROJECT["name"]
 author = copyright = "machinery contributors"
 version = release = PROJECT["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx_copybutton"]
 exclude_patterns = ["_build", "releasing.md"]
 html_theme = "furo"
 html_title = f"machinery {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = html_show_sourcelink = False
+# A prompt and what a command printed are not copied.
+copybutton_prompt_text = "$ "
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -25,10 +30,11 @@ myst_heading_anchors = 3
 default_role = "code"
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 
-# Type variables have no page.
-nitpick_ignore_regex = [("py:class", r"machinery\..*\.T(_co|_contra)?")]
+# These have no entry in the reference.
+nitpick_ignore_regex = [("py:class", r"machinery\..*\.(T(_co|_contra)?|HasLoop)")]
 
 
 def python_inventory() -> str:

@@ -2,6 +2,7 @@
 
 Every link inside the site, and every relative link of a Markdown file, has to lead somewhere.
 Every address in a Markdown file or in `src` has to be one of those that are known to exist.
+Every version on the page on web applications has to be the one that its examples are run with.
 """
 
 import re
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = ("https://docs.python.org/3/", "https://keepachangelog.com/", "https://semver.org/")
+TESTED = re.compile(r"(\w+) (\d+\.[\d.]*\d)")
 
 
 def broken_in_site() -> list[str]:
@@ -35,12 +37,21 @@ def broken_in_sources() -> list[str]:
     broken = []
     for path in [*pages, *ROOT.glob("src/**/*.py")]:
         text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
-        addresses = re.findall(r"\w+://[^\s)>\"'`\]]+", text)
+        addresses = re.findall(r"(?:\w+://|\b[\w-]+\.(?:com|dev|io|net|org)\b)[^\s)>\"'`\]]*", text)
         links = re.findall(r"\]\(([^\s)#:]+)[^\s):]*\)", text) if path in pages else []
         broken += [f"{name}: {each} is not a known address" for each in addresses if not each.startswith(KNOWN)]
         broken += [f"{name}: {each} leads nowhere" for each in links if not (path.parent / each).exists()]
     return broken
 
 
+def wrong_versions() -> list[str]:
+    """Return the versions on the page on web applications that are not those of pyproject.toml."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "web-applications.md").read_text(encoding="utf-8")
+    return [
+        f"{name} {each} is not tested" for name, each in TESTED.findall(page) if f'"{name}=={each}"' not in settings
+    ]
+
+
 if __name__ == "__main__":
-    sys.exit("\n".join(broken_in_site() + broken_in_sources()) or None)
+    sys.exit("\n".join(broken_in_site() + broken_in_sources() + wrong_versions()) or None)

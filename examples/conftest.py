@@ -1,4 +1,4 @@
-"""Shows, after the examples have run, how much virtual time passed in how little real time."""
+"""Prints how much virtual time the examples passed, and in how much real time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 
 class Passed(logging.Handler):
-    """Adds up the time that passed in the blocks of virtual time of one example, as told on the library's logger."""
+    """Adds up the time of all blocks in one example, from the records on the library's logger."""
 
     def __init__(self) -> None:
         super().__init__()
         self.virtual = self.real = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of the record that is logged when a block is left, and of no other."""
+        """Add the record that is logged when a block is left."""
         self.virtual += getattr(record, "virtual_seconds", 0.0)
         self.real += getattr(record, "real_seconds", 0.0)
 
@@ -27,7 +27,7 @@ EXAMPLES = pytest.StashKey[dict[str, Passed]]()
 
 @pytest.fixture(autouse=True)
 def _passed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Listen to the library's logger while an example runs."""
+    """Collect those records while an example runs."""
     passed = request.config.stash.setdefault(EXAMPLES, {}).setdefault(request.path.name, Passed())
     logger = logging.getLogger("machinery.test_helpers")
     level = logger.level
@@ -39,7 +39,7 @@ def _passed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print one line for each example that used virtual time, and their sum."""
+    """Print one line for each example that used virtual time, and a total."""
     examples = {name: passed for name, passed in config.stash.get(EXAMPLES, {}).items() if passed.virtual}
     if not examples:
         return
@@ -48,7 +48,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for name, passed in sorted(examples.items()):
         terminalreporter.line(row(name.ljust(width), passed.virtual, passed.real))
     virtual, real = (sum(getattr(passed, kind) for passed in examples.values()) for kind in ("virtual", "real"))
-    terminalreporter.line(row("together".ljust(width), virtual, real), bold=True)
+    terminalreporter.line(row("total".ljust(width), virtual, real), bold=True)
 
 
 def row(name: str, virtual: float, real: float) -> str:

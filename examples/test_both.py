@@ -1,4 +1,4 @@
-"""Both helpers together: two answers that come at the very same moment, in either order."""
+"""Both helpers together: two answers arrive at the same moment, in either order."""
 
 import asyncio
 import time
@@ -8,9 +8,11 @@ import pytest
 
 from machinery import test_helpers as thp
 
+Server = Callable[[], Awaitable[str]]
 
-async def ask_two(first: Callable[[], Awaitable[str]], second: Callable[[], Awaitable[str]], *, patience: float) -> str:
-    """Ask a server, and a second one if the first takes too long; return the answer that is there first."""
+
+async def ask_two(first: Server, second: Server, *, patience: float) -> str:
+    """Ask a server, and a second one if the first takes too long; return the first answer."""
     asked = {asyncio.ensure_future(first())}
     done, _ = await asyncio.wait(asked, timeout=patience)
     if not done:
@@ -23,7 +25,7 @@ async def ask_two(first: Callable[[], Awaitable[str]], second: Callable[[], Awai
 
 @pytest.mark.parametrize(("fast", "slow"), [("first", "second"), ("second", "first")])
 async def test_of_two_answers_at_the_same_moment_one_is_taken_and_the_other_cancelled(fast: str, slow: str) -> None:
-    """Both answers come after exactly three seconds; the dominos say which of them is served first."""
+    """Both answers come after exactly three seconds; the dominos decide which is first."""
     cancelled: list[str] = []
     async with thp.mocked_call_later(), thp.future_dominos(expected=2) as futs:
         turns = {fast: futs[1], slow: futs[2]}

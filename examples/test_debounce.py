@@ -1,4 +1,4 @@
-"""Debounce: a text is saved once its author has stopped typing for a while."""
+"""Debounce: save a text once its author has stopped typing for a while."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from machinery import test_helpers as thp
 
 
 class Debounced:
-    """Calls a function with the latest text, once no other has come for so many seconds."""
+    """Calls a function with the latest text, once no other has come for `quiet` seconds."""
 
     def __init__(self, function: Callable[[str], None], *, quiet: float) -> None:
         self._function = function
@@ -15,7 +15,7 @@ class Debounced:
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self, text: str) -> None:
-        """Call the function with this text, unless another comes in time."""
+        """Call the function with this text, unless another text comes first."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._quiet, self._function, text)
@@ -38,7 +38,7 @@ async def test_only_the_last_text_of_a_burst_is_saved() -> None:
 
 
 async def test_texts_far_apart_are_all_saved() -> None:
-    """A pause of exactly 0.5 seconds is long enough."""
+    """A pause of exactly 0.5 seconds saves."""
     async with thp.mocked_call_later() as m:
         saved: list[str] = []
         save = Debounced(saved.append, quiet=0.5)

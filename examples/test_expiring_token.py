@@ -1,4 +1,4 @@
-"""Expiry: an access token is kept for as long as it is good, and renewed shortly before it expires."""
+"""Expiry: an access token is cached, and renewed shortly before it expires."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ from machinery import test_helpers as thp
 
 
 class Token(NamedTuple):
-    """What the server hands out."""
+    """What the server returns."""
 
     value: str
     expires_at: float
 
 
 class Session:
-    """Logs in when needed, and only then."""
+    """Logs in only when needed."""
 
     margin = 30
 
@@ -26,7 +26,7 @@ class Session:
         self._lock = asyncio.Lock()
 
     async def token(self) -> str:
-        """Return a token that is good for another half minute at least."""
+        """Return a token that is valid for at least another 30 seconds."""
         async with self._lock:
             if time.time() > self._token.expires_at - self.margin:
                 self._token = await self._log_in()
@@ -34,20 +34,20 @@ class Session:
 
 
 class Server:
-    """A stand-in for the real one: logging in takes two seconds, and a token is good for an hour."""
+    """A fake server: a login takes two seconds, and a token is valid for an hour."""
 
     def __init__(self) -> None:
         self.logins: list[float] = []
 
     async def log_in(self) -> Token:
-        """Hand out the next token."""
+        """Return the next token."""
         await asyncio.sleep(2)
         self.logins.append(time.time())
         return Token(f"token {len(self.logins)}", expires_at=time.time() + 3600)
 
 
 async def test_a_token_is_renewed_half_a_minute_before_it_expires() -> None:
-    """Who asks every ten minutes for three hours logs in three times."""
+    """Asking every ten minutes for three hours logs in three times."""
     async with thp.mocked_call_later():
         server = Server()
         session = Session(server.log_in)
@@ -60,8 +60,8 @@ async def test_a_token_is_renewed_half_a_minute_before_it_expires() -> None:
         assert server.logins == [2, 3604, 7206]
 
 
-async def test_who_comes_during_a_login_waits_for_it() -> None:
-    """A hundred callers at once log in once, on whatever day that is."""
+async def test_callers_during_a_login_share_it() -> None:
+    """A hundred callers at once cause one login."""
     async with thp.mocked_call_later(start_time=1_700_000_000):
         server = Server()
         session = Session(server.log_in)

@@ -1,4 +1,4 @@
-"""A heartbeat with anyio: a peer that has been silent for too long is taken for dead."""
+"""A heartbeat with anyio: a peer that is silent for too long is considered dead."""
 
 import time
 
@@ -9,14 +9,14 @@ from machinery import test_helpers as thp
 
 
 async def beat(peer: ObjectSendStream[str], *, every: float) -> None:
-    """Tell a peer again and again that we are alive."""
+    """Send a heartbeat for ever."""
     while True:
         await peer.send("alive")
         await anyio.sleep(every)
 
 
 async def watch(peer: ObjectReceiveStream[str], *, patience: float) -> None:
-    """Return once a peer has been silent for that many seconds."""
+    """Return once the peer has been silent for `patience` seconds."""
     while True:
         with anyio.move_on_after(patience) as silence:
             await peer.receive()
@@ -24,8 +24,8 @@ async def watch(peer: ObjectReceiveStream[str], *, patience: float) -> None:
             return
 
 
-async def test_a_peer_that_beats_is_alive_all_day() -> None:
-    """Beats every half minute keep a watcher with a patience of a minute and a half waiting."""
+async def test_a_peer_that_sends_is_alive_all_day() -> None:
+    """With a heartbeat every 30 seconds, a patience of 90 seconds never runs out."""
     sender, receiver = anyio.create_memory_object_stream[str]()
     async with thp.mocked_call_later(), sender, receiver, anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: beat(sender, every=30))
@@ -37,8 +37,8 @@ async def test_a_peer_that_beats_is_alive_all_day() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_silence_is_noticed_a_minute_and_a_half_after_the_last_beat() -> None:
-    """A peer whose last beat came after 10 minutes is dead after 11.5 minutes."""
+async def test_silence_is_noticed_90_seconds_after_the_last_heartbeat() -> None:
+    """The last heartbeat comes after 10 minutes, so the peer is dead after 11.5 minutes."""
     sender, receiver = anyio.create_memory_object_stream[str]()
     async with thp.mocked_call_later(), sender, receiver, anyio.create_task_group() as tasks:
 

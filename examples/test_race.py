@@ -1,4 +1,4 @@
-"""A race made to happen every time: two deposits at once, and one of them gets lost."""
+"""A race that happens every time: of two deposits at once, one is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
@@ -7,7 +7,7 @@ from machinery import test_helpers as thp
 
 
 class Account:
-    """A row of a database, seen through a connection of one's own; when an access gets its turn is up to the test."""
+    """A fake database row; each access waits for its turn, which the test decides."""
 
     def __init__(self, row: dict[str, int], turns: Iterable[Awaitable[None]]) -> None:
         self._row = row
@@ -24,7 +24,7 @@ class Account:
         self._row["balance"] = balance
 
     async def replace(self, old: int, new: int) -> bool:
-        """Set the balance unless it has changed meanwhile; say whether it was set."""
+        """Set the balance unless it is no longer `old`; return whether it was set."""
         await next(self._turns)
         if self._row["balance"] != old:
             return False
@@ -33,20 +33,20 @@ class Account:
 
 
 async def deposit_carelessly(account: Account, amount: int) -> None:
-    """Add to the balance; wrong whenever somebody else writes between our reading and our writing."""
+    """Add to the balance; wrong if another task writes between the read and the write."""
     balance = await account.read()
     await account.write(balance + amount)
 
 
 async def deposit(account: Account, amount: int) -> None:
-    """Add to the balance; begin again if somebody else was faster."""
+    """Add to the balance; try again if another task was faster."""
     balance = await account.read()
     while not await account.replace(balance, balance + amount):
         balance = await account.read()
 
 
 async def test_a_careless_deposit_is_lost() -> None:
-    """Both read 0 before either writes: 10 and then 5 are written, and the 10 are gone."""
+    """Both read 0 before either writes, so the second write loses the 10."""
     row = {"balance": 0}
     async with thp.future_dominos(expected=4) as futs:
         ours, theirs = Account(row, [futs[1], futs[3]]), Account(row, [futs[2], futs[4]])
@@ -57,7 +57,7 @@ async def test_a_careless_deposit_is_lost() -> None:
 
 
 async def test_a_careful_deposit_is_not() -> None:
-    """In the same order of events the second deposit notices the first, and reads once more."""
+    """In the same order, the second deposit notices the first and reads again."""
     row = {"balance": 0}
     async with thp.future_dominos(expected=6) as futs:
         ours, theirs = Account(row, [futs[1], futs[3]]), Account(row, [futs[2], futs[4], futs[5], futs[6]])

@@ -1,4 +1,4 @@
-"""Retries: a connection is tried again after ever longer pauses, by the library tenacity."""
+"""Retries with tenacity: a connection is tried again after longer and longer pauses."""
 
 import asyncio
 import time
@@ -19,13 +19,13 @@ HOUR = 3600
     reraise=True,
 )
 async def connect(open_connection: Callable[[], Awaitable[str]]) -> str:
-    """Open a connection; keep trying for an hour, at first after a second and at last once a minute."""
+    """Open a connection; keep trying for an hour, with pauses from a second to a minute."""
     async with asyncio.timeout(5):
         return await open_connection()
 
 
 async def test_pauses_double_up_to_a_minute() -> None:
-    """A server that is up again at the eighth attempt is found after two minutes."""
+    """A server that recovers at the eighth attempt is found after two minutes."""
     async with thp.mocked_call_later():
         attempts: list[float] = []
 
@@ -40,7 +40,7 @@ async def test_pauses_double_up_to_a_minute() -> None:
 
 
 async def test_it_gives_up_after_an_hour() -> None:
-    """The last attempt is the first that fails when the hour is over."""
+    """The first attempt that fails after an hour is the last."""
     async with thp.mocked_call_later():
 
         async def refuse() -> str:
@@ -52,7 +52,7 @@ async def test_it_gives_up_after_an_hour() -> None:
 
 
 async def test_a_server_that_says_nothing_is_given_five_seconds() -> None:
-    """A timeout is no refusal: it ends the attempts."""
+    """A timeout is not retried."""
     async with thp.mocked_call_later():
 
         async def say_nothing() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _asyncio_internals, _known_tools, _real_time, _task_watch
+from machinery._test_helpers import _asyncio_internals, _known_tools, _real_time, _task_watch, _time_module
 from machinery._test_helpers._clock import NEVER, Clock, shortest_decimal
 from tests.loops import Run, on_every_loop
 from tests.reports.reading import report_of
@@ -248,3 +248,14 @@ def test_a_thread_that_has_ended_waits_for_nothing() -> None:
     """Nor does one that is not known."""
     assert not _known_tools.waits_for_a_loop(None)
     assert not _known_tools.waits_for_a_loop(-1)
+
+
+@pytest.mark.proves("T1")
+async def test_work_that_begins_when_its_block_has_been_left_reads_real_time() -> None:
+    """It may have waited for a thread for so long."""
+    async with thp.mocked_call_later(start_time=100):
+        read = _time_module.bound_to_clock(time.time)
+        inside = read()
+
+    assert inside == 100
+    assert read() > 1_000_000_000

@@ -9,20 +9,23 @@ from machinery._helpers import _protocols as protocols
 
 
 class CTX:
-    """A named lifetime on an event loop: it ends once, and its children end with it.
+    """A named lifetime on an event loop. It ends once, and its children end with it.
 
-    The members are described at `machinery.helpers.protocols.CTX`.
+    Its members are those of the protocol :class:`machinery.helpers.protocols.CTX`.
 
-    >>> import asyncio, logging
-    >>> from machinery import helpers as hp
-    >>> async def main() -> None:
-    ...     with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
-    ...         child = ctx.child(name="reader")
-    ...         print(child)
-    ...     print(child)
-    >>> asyncio.run(main())
-    <CTX 'app::reader': pending>
-    <CTX 'app::reader': cancelled>
+    .. code-block:: python
+
+        import logging
+
+        from machinery import helpers as hp
+
+
+        async def test_a_child_ends_with_its_parent():
+            with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
+                child = ctx.child(name="reader")
+                assert child.name == "app::reader"
+                assert not child.done()
+            assert child.cancelled()
     """
 
     def __init__(self, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,10 +38,12 @@ class CTX:
 
     @classmethod
     def beginning(cls, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop | None = None) -> Self:
-        """Make a context that has no parent.
+        """Make a context without a parent.
 
-        `loop` is by default the running loop or, when none runs, the current one.
-        Raises `RuntimeError` when there is neither (before Python 3.12, asyncio may make one instead).
+        :param name: appears in logs and reprs.
+        :param log: where it and its children log.
+        :param loop: ``None`` means the running loop or, if none runs, the current one.
+        :raises RuntimeError: if there is neither (before Python 3.12, asyncio may make one instead).
         """
         return cls(name=name, log=log, loop=_current_loop() if loop is None else loop)
 
@@ -115,7 +120,7 @@ class CTX:
 
 @dataclasses.dataclass(frozen=True)
 class _Notify:
-    """Call back with the context in place of its future; equal for equal callbacks, so it can be removed."""
+    """Calls back with the context in place of its future. Equal for equal callbacks, so that it can be removed."""
 
     ctx: CTX
     callback: protocols.FutureCallback[None]

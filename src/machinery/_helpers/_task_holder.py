@@ -12,34 +12,36 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def task_holder(*, ctx: protocols.CTX, name: str = "") -> AsyncGenerator[protocols.TaskHolder]:
-    """Start tasks in a block that is not left before they are done.
+    """Start tasks in a block, and wait for them before the block is left.
 
-    When the block ends well, its tasks are waited for, those added meanwhile too.
-    They are cancelled, and still waited for, if the block raises, `ctx` is done or the waiting is cancelled.
-    From then on, a task that is added is cancelled at once.
-    As with `asyncio.TaskGroup`, a task that swallows its cancellation holds up the exit until it ends.
+    ``async with`` gives a :class:`machinery.helpers.protocols.TaskHolder`. If the block raises, ``ctx`` ends or the
+    waiting is cancelled, the tasks are cancelled and awaited, and a task that is added later is cancelled at once. As
+    with ``asyncio.TaskGroup``, a task that swallows its cancellation holds up the exit. A task that fails disturbs
+    neither the block nor the other tasks; its exception is logged to ``ctx.log``, unless it is ``silent``.
 
-    A task that fails disturbs neither the block nor the others.
-    Its exception is logged to `ctx.log`, unless it is `silent`.
-    An exception from the block is the one that is seen, even if the waiting is cancelled as well.
+    .. code-block:: python
 
-    `ctx` must live on the running loop, else `RuntimeError`; one that has a loop and nothing else will do.
-    `name` appears in logs and reprs.
+        import logging
 
-    >>> import asyncio, logging
-    >>> from machinery import helpers as hp
-    >>> async def greet(name: str) -> None:
-    ...     print("hello", name)
-    >>> async def main() -> None:
-    ...     with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
-    ...         async with hp.task_holder(ctx=ctx) as tasks:
-    ...             tasks.add_coroutine(greet("Ada"))
-    ...             tasks.add_coroutine(greet("Bob"))
-    ...             print(tasks.pending, "to greet")
-    >>> asyncio.run(main())
-    2 to greet
-    hello Ada
-    hello Bob
+        from machinery import helpers as hp
+
+
+        async def test_tasks_are_awaited():
+            greeted = []
+
+            async def greet(name):
+                greeted.append(name)
+
+            with hp.CTX.beginning(name="app", log=logging.getLogger("app")) as ctx:
+                async with hp.task_holder(ctx=ctx) as tasks:
+                    tasks.add_coroutine(greet("Ada"))
+                    tasks.add_coroutine(greet("Bob"))
+                    assert tasks.pending == 2
+            assert greeted == ["Ada", "Bob"]
+
+    :param ctx: a context of the running loop, or anything else with a ``loop`` attribute.
+    :param name: appears in logs and reprs.
+    :raises RuntimeError: if ``ctx`` belongs to another loop.
     """
     if ctx.loop is not (running := asyncio.get_running_loop()):
         raise RuntimeError(f"ctx lives on {ctx.loop!r}, but {running!r} is running: pass a ctx of the running loop")

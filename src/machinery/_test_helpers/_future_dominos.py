@@ -17,13 +17,30 @@ logger = getLogger("machinery.test_helpers")
 
 
 class Domino(Protocol):
-    """One of the futures of a :class:`FutureDominos`."""
+    """One of the futures of a :class:`FutureDominos`: ``await`` it where the code should wait for its turn.
+
+    .. code-block:: python
+
+        import pytest
+
+        from machinery import test_helpers as thp
+
+
+        async def test_a_domino_can_be_made_to_fail():
+            async with thp.future_dominos(expected=2) as futs:
+                futs.begin()
+                await futs[1]
+                futs[2].set_exception(ConnectionError("lost"))
+                with pytest.raises(ConnectionError):
+                    await futs[2]
+                assert futs[2].done()
+    """
 
     def __await__(self) -> Generator[None]:
         """Wait for the domino to be knocked over.
 
-        A waiter that is cancelled or times out leaves the domino as it was, and has still awaited it. With a timeout of
-        0, ``asyncio.wait_for`` does not wait at all, so the next domino does not fall.
+        A waiter that is cancelled or times out leaves the domino as it was, and still counts as having awaited it. With
+        a timeout of 0, ``asyncio.wait_for`` does not wait at all, so the next domino does not fall.
 
         :return: ``None``.
         :raises BaseException: what the domino was given with ``set_exception``.
@@ -86,7 +103,30 @@ class Domino(Protocol):
 
 
 class FutureDominos(Protocol):
-    """A row of dominos, each of which falls once every earlier one has fallen and been awaited."""
+    """A row of dominos: what ``async with thp.future_dominos(expected=2) as futs`` gives.
+
+    .. code-block:: python
+
+        import asyncio
+
+        from machinery import test_helpers as thp
+
+
+        async def test_nothing_falls_before_begin():
+            async with thp.future_dominos(expected=2) as futs:
+
+                async def work():
+                    await futs[1]
+                    await futs[2]
+
+                task = asyncio.create_task(work())
+                await thp.wait_all_tasks_blocked()
+                assert not futs.started.is_set()
+
+                futs.begin()
+                await futs.finished.wait()
+                assert task.done()
+    """
 
     def __getitem__(self, num: int) -> Domino:
         """Get a domino. It cannot fall before it has been asked for.
@@ -117,9 +157,10 @@ def future_dominos(
 ) -> AbstractAsyncContextManager[FutureDominos]:
     """Set up a row of dominos, so that concurrent code runs in exactly the order of their numbers.
 
-    A domino falls once ``begin()`` has been called, it has been asked for with ``futs[num]``, every earlier one has
-    fallen and been awaited, and everything that the earlier one woke has run until it waits again. An exception that
-    leaves the block gets a note with the dominos that have fallen, and with the line at which each task waits.
+    ``async with`` gives a :class:`FutureDominos`. A domino falls once ``begin()`` has been called, it has been asked
+    for with ``futs[num]``, every earlier one has fallen and been awaited, and everything that the earlier one woke has
+    run until it waits again. An exception that leaves the block gets a note with the dominos that have fallen and the
+    line at which each task waits.
 
     .. code-block:: python
 
@@ -154,7 +195,6 @@ def future_dominos(
     :param log: gets a line at level INFO when a domino is asked for and when it falls;
         ``None`` means the logger ``machinery.test_helpers``.
     :param name: appears in logs, reprs and reports.
-    :return: an async context manager that gives a :class:`FutureDominos`.
     :raises AssertionError: on leaving without an exception, if a domino was not asked for or has not fallen.
     :raises ValueError: on entering, if ``expected`` is negative or ``loop`` is not the running loop.
     :raises TypeError: on entering, if an argument is of the wrong type.

@@ -13,7 +13,23 @@ from machinery._test_helpers._virtual_time import VirtualTime
 
 
 class Cancellable(Protocol):
-    """An object that can be cancelled."""
+    """An object that can be cancelled, such as the handle that ``loop.call_later`` returns.
+
+    .. code-block:: python
+
+        import asyncio
+
+        from machinery import test_helpers as thp
+
+
+        async def test_a_cancelled_timer_does_not_fire():
+            fired = []
+            async with thp.mocked_call_later() as m:
+                timer: thp.Cancellable = asyncio.get_running_loop().call_later(5, fired.append, "timer")
+                timer.cancel()
+                await m.add(5)
+            assert fired == []
+    """
 
     def cancel(self) -> None:
         """Cancel the scheduled call."""
@@ -30,15 +46,34 @@ class HasLoop(Protocol):
 
 
 class MockedCallLater(Protocol):
-    """The interface returned by :func:`.mocked_call_later`."""
+    """The clock of a block: what ``async with thp.mocked_call_later() as m`` gives.
+
+    .. code-block:: python
+
+        import asyncio
+
+        from machinery import test_helpers as thp
+
+
+        async def test_two_of_three_timers_are_due():
+            fired = []
+            async with thp.mocked_call_later() as m:
+                for delay in (1, 2, 5):
+                    asyncio.get_running_loop().call_later(delay, fired.append, delay)
+
+                await m.add(2)
+                assert fired == [1, 2]
+                assert m.called_times == [1, 2]
+                assert m.pending == [5]
+    """
 
     async def add(self, amount: float) -> None:
         """Move the clock forward, and run everything that is due on the way.
 
-        Afterwards the clock is ``amount`` later, rounded up to a tick. All timers due by then have fired, in order, and
-        everything that they woke has run until it waits again. While this runs, the clock does not move past its end.
+        Afterwards all timers due by then have fired, in order, and everything that they woke has run until it waits
+        again. While this runs, the clock does not move past its end.
 
-        :param amount: seconds, 0 or more; 0 runs what is due now.
+        :param amount: seconds, 0 or more, rounded up to a tick; 0 runs what is due now.
         :raises ValueError: if ``amount`` is negative, ``nan`` or infinite.
         :raises RuntimeError: if the block has ended, or belongs to another event loop.
         """
@@ -46,12 +81,12 @@ class MockedCallLater(Protocol):
 
     @property
     def called_times(self) -> list[float]:
-        """The virtual times, in seconds, at which callbacks were called, in order; cancelled ones are absent."""
+        """The virtual times at which timers fired, in seconds and in order, without the cancelled ones."""
         ...
 
     @property
     def pending(self) -> list[float]:
-        """The deadlines of the timers that have not fired yet, in seconds of virtual time, sorted."""
+        """The deadlines of the timers that have not fired yet, in virtual seconds, sorted."""
         ...
 
 
@@ -66,9 +101,10 @@ def mocked_call_later(
 ) -> AbstractAsyncContextManager[MockedCallLater]:
     """Run a block of asyncio code in virtual time, so that waiting for hours takes no real time.
 
-    Inside the block ``time.time()``, ``time.monotonic()`` and ``loop.time()`` read one clock. It jumps to the next
-    deadline whenever all tasks wait, and ``add`` moves it by hand. An exception that leaves the block gets a note with
-    the pending timers and with the line at which each task waits.
+    ``async with`` gives a :class:`MockedCallLater`. Inside the block ``time.time()``, ``time.monotonic()`` and
+    ``loop.time()`` read one clock, in seconds. It jumps to the next deadline whenever every task waits, and ``add``
+    moves it by hand. An exception that leaves the block gets a note with the pending timers and the line at which each
+    task waits.
 
     .. code-block:: python
 
@@ -91,17 +127,15 @@ def mocked_call_later(
                 assert task.done()
 
     :param ctx: anything with a ``loop`` attribute, which has to be the running loop; ``None`` means the running loop.
+    :type ctx: object | None
     :param precision: the length of a tick, in seconds; delays are rounded up to whole ticks. Finer ticks cost nothing.
-    :param start_time: what the clock shows at the start, in seconds (with ``datetime``, since 1970), or an aware
-        ``datetime``.
+    :param start_time: where the clock begins: seconds (with ``datetime``, since 1970), or an aware ``datetime``.
     :param name: appears in logs, reprs and reports.
     :param autojump_threshold: for how many real seconds the loop has to be idle before the clock moves by itself,
         whatever else is under way; with 0 nothing holds the clock, and with ``math.inf`` only ``add`` moves it.
-        ``None``: work in threads and processes holds the clock while it runs, each piece for at most 2 real seconds of
-        an otherwise idle loop.
+        ``None``: the clock waits for work elsewhere, up to 2 real seconds for each piece.
     :param datetime: whether ``datetime.now()`` and everything else that ``time-machine`` covers follow the clock; this
         needs that package, which the extra ``datetime`` installs.
-    :return: an async context manager that gives a :class:`MockedCallLater`.
     :raises ValueError: on entering, if ``ctx`` belongs to another loop, or ``precision`` or ``start_time`` is out of
         range; ``precision`` also when it is too fine for floats near ``start_time``.
     :raises ImportError: on entering, if ``datetime`` is asked for and ``time-machine`` is not installed.

@@ -26,9 +26,23 @@ _LONGEST_CHAIN = 100
 
 
 class Stuck(AssertionError):
-    """A deadlock, or time that stands still: the block of virtual time or dominos could never have gone on.
+    """A block of virtual time or dominos could never have ended: a deadlock, or time that stands still.
 
-    It leaves the block in place of the wait that would never have ended, with notes on what waits for what.
+    It is raised out of the block after a real second, with a note on what each task waits for.
+
+    .. code-block:: python
+
+        import asyncio
+
+        import pytest
+
+        from machinery import test_helpers as thp
+
+
+        async def test_a_deadlock_is_found():
+            with pytest.raises(thp.Stuck):
+                async with thp.mocked_call_later():
+                    await asyncio.Event().wait()
     """
 
     __module__ = "machinery.test_helpers"

@@ -10,9 +10,8 @@ from machinery._test_helpers._loops import idle_hook, running_loop
 async def wait_all_tasks_blocked() -> None:
     """Wait until every other task waits and the loop has nothing left to run.
 
-    Use it to let the code under test run as far as it gets by itself, instead of a guessed number of
-    ``await asyncio.sleep(0)``. Dominos whose turn it is fall first. The clock of virtual time does not move for it, and
-    work in threads or processes is not waited for.
+    Use it instead of a guessed number of ``await asyncio.sleep(0)``. Dominos whose turn it is fall first. Virtual time
+    does not move for it, and work in threads, processes or servers is not waited for.
 
     .. code-block:: python
 
