@@ -276,7 +276,7 @@ QUESTIONS = {
 }
 DATES, PATIENT = {"datetime": True}, {"autojump_threshold": 2 * WORK}
 OPTIONS = {
-    OURS: {"`datetime`": DATES, "imported before": DATES, "a server elsewhere": PATIENT},
+    OURS: {"`datetime`": DATES, "a server elsewhere": PATIENT},
     "looptime": {"a deadlock": {"idle_timeout": 1.0}},
 }
 """Arguments with which a tool does what it does not do without."""

@@ -59,9 +59,15 @@ def without_signature(
     return "" if getattr(documented, "_is_protocol", False) else signature, returns
 
 
+def without_marks(app: object, what: str, name: str, documented: object, options: object, lines: list[str]) -> None:
+    """Take away what a docstring says to pytest only."""
+    lines[:] = [line for line in lines if line != "PYTEST_DONT_REWRITE"]
+
+
 def setup(app: Sphinx) -> None:
-    """Be asked about each signature."""
+    """Be asked about each signature and docstring."""
     app.connect("autodoc-process-signature", without_signature)
+    app.connect("autodoc-process-docstring", without_marks)
 
 
 intersphinx_mapping = {"python": ("https://docs.python.org/3", python_inventory())}

@@ -29,7 +29,7 @@ FILE = re.compile(r"# ([\w/-]+\.\w+)( \(continued\))?\n")
 # of which each Python sets others.
 VARYING = re.compile(
     r"(?<= in )\d+\.\d+s|(?<=\()[\d.e-]+ m?s(?= real time)|(?<=_task_watch\.py:)\d+"
-    r"|[\d,]+(?= times in a row| timers have fired)|0x[0-9a-f]+"
+    r"|(?<=each other )[\d,]+|[\d,]+(?= timers have fired)|0x[0-9a-f]+"
     r"|^[E ]*[~^]+\n",
     re.MULTILINE,
 )

@@ -17,16 +17,20 @@ from tests.loops import Run, on_every_loop
 from tests.reports.reading import report_of
 from tests.state import state_of
 
+OTHER_LOOP = r"^<.+> belongs to the \w+ at (0x\w+), but the \w+ at (?!\1)0x\w+ is running: .*loop_scope$"
+
 
 @pytest.mark.proves("T15")
 async def test_a_block_is_entered_once() -> None:
     """A second time says what to do, and leaving one that was not entered does too."""
     block = thp.mocked_call_later()
-    with pytest.raises(RuntimeError, match=r"^this block has not been entered$"):
+    with pytest.raises(RuntimeError, match=r"^this block has not been entered: use it in `async with`$"):
         await block.__aexit__(None, None, None)
     async with block:
         pass
-    with pytest.raises(RuntimeError, match=r"^this block has been entered before: call the helper again .*$"):
+    with pytest.raises(
+        RuntimeError, match=r"^this block has been entered before: call mocked_call_later or future_dominos again$"
+    ):
         await block.__aenter__()
 
 
@@ -76,10 +80,10 @@ def test_a_block_used_from_another_loop_names_both() -> None:
                 print(m.called_times)
 
             for call in (futs.begin, futs.finished.is_set, lambda: futs[1], read_pending, read_called_times):
-                with pytest.raises(RuntimeError, match=r"^<.+> belongs to <.+>, but <.+> is running: .*loop_scope$"):
+                with pytest.raises(RuntimeError, match=OTHER_LOOP):
                     call()
             for coroutine in (m.add(1), futs.finished.wait(), wait_for_domino()):
-                with pytest.raises(RuntimeError, match=r"^<.+> belongs to <.+>, but <.+> is running: .*loop_scope$"):
+                with pytest.raises(RuntimeError, match=OTHER_LOOP):
                     await coroutine
 
         other.run(use())
@@ -91,7 +95,7 @@ def test_a_block_used_from_another_loop_names_both() -> None:
 @pytest.mark.parametrize("start_time", [1e18, 1e300, -1e15])
 async def test_a_start_time_that_is_no_date_is_refused(start_time: float) -> None:
     """Only where dates are asked for; the next block is not disturbed."""
-    with pytest.raises(ValueError, match=r"^start_time .* is no date: .*$"):
+    with pytest.raises(ValueError, match=r"^with datetime=True, start_time must be a date .*, got \S+$"):
         async with thp.mocked_call_later(datetime=True, start_time=start_time, precision=1e290):
             pytest.fail("entered")
     async with thp.mocked_call_later(datetime=True, start_time=5):

@@ -8,7 +8,7 @@ import inspect
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from contextlib import AbstractAsyncContextManager
 from types import ModuleType
 
@@ -81,8 +81,8 @@ class TestNames:
         [
             (
                 thp,
-                "Cancellable Domino FutureDominos MockedCallLater Stuck future_dominos mocked_call_later"
-                " wait_all_tasks_blocked",
+                "Cancellable Domino Explored FutureDominos MockedCallLater Outside Stuck explore future_dominos"
+                " mocked_call_later wait_all_tasks_blocked",
             ),
             (hp, "CTX protocols task_holder"),
             (protocols, "CTX FutureCallback FutureStatus Logger TaskHolder"),
@@ -210,6 +210,26 @@ class TestSignatures:
         assert inspect.iscoroutinefunction(thp.MockedCallLater.add)
         assert inspect.iscoroutinefunction(thp.wait_all_tasks_blocked)
         assert list(inspect.signature(thp.wait_all_tasks_blocked).parameters) == []
+
+    @pytest.mark.proves("P3")
+    def test_exploring_takes_what_the_reference_says(self) -> None:
+        """All but the scenario by keyword only."""
+        assert inspect.iscoroutinefunction(thp.explore)
+        assert {name: each.default for name, each in inspect.signature(thp.explore).parameters.items()} == {
+            "scenario": EMPTY,
+            "runs": 200,
+            "seed": 0,
+            "replay": None,
+        }
+        assert hints(thp.explore) == {
+            "scenario": Callable[[thp.Outside], Awaitable[object]],
+            "runs": int,
+            "seed": int,
+            "replay": str | None,
+            "return": thp.Explored,
+        }
+        assert inspect.iscoroutinefunction(thp.Outside.__call__)
+        assert hints(thp.Outside.__call__) == {"label": str, "channel": Hashable, "return": type(None)}
 
     @pytest.mark.proves("P3")
     def test_a_context_begins_as_the_reference_says(self) -> None:

@@ -71,7 +71,7 @@ async def test_a_waiter_without_a_task_is_not_listed() -> None:
     driven: list[Any] = []
     with pytest.raises(KeyError) as caught:
         await body()
-    assert not any("<-" in line for line in report_of(caught.value))
+    assert not any("is awaited by" in line for line in report_of(caught.value))
 
 
 @pytest.mark.proves("R12")
@@ -102,7 +102,7 @@ async def test_many_forgotten_failures_are_counted(caplog: pytest.LogCaptureFixt
     with pytest.raises(KeyError) as caught:
         await body()
     assert sum("ValueError('forgotten')" in line for line in report_of(caught.value)) == 10
-    assert "  and 3 more failed" in report_of(caught.value)
+    assert "  and 3 more failed tasks" in report_of(caught.value)
 
 
 @pytest.mark.proves("R8")

@@ -251,7 +251,7 @@ class TestLeftBehind:
         async with thp.future_dominos(expected=1) as futs:
             await fall(futs, 1)
 
-        with pytest.raises(IndexError, match=r"^there is no domino 2: the valid numbers are from 1 to 1$"):
+        with pytest.raises(IndexError, match=r"^there is no domino 2: the numbers go from 1 to 1$"):
             futs[2]
 
     @pytest.mark.proves("D8")

@@ -316,6 +316,6 @@ class TestWhileTimeIsAdded:
         async with thp.mocked_call_later(name="clock") as m:
             await asyncio.sleep(1)
 
-        message = r"^<virtual time 'clock' at 1\.0, .*>: its block has ended, so the clock does not move any more$"
+        message = r"^<virtual time 'clock' at 1\.0, .*> has ended, so its clock cannot move: call add inside the block$"
         with pytest.raises(RuntimeError, match=message):
             await m.add(1)

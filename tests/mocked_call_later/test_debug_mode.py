@@ -1,6 +1,7 @@
 """Virtual time in the debug mode of asyncio."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -101,3 +102,28 @@ class TestDebugMode:
         _asyncio_internals.hide_callers(handle, 2)
 
         assert repr(handle) == before
+
+    @pytest.mark.proves("B4")
+    @pytest.mark.parametrize("delay", [5, 0, 0.05])
+    async def test_a_slow_callback_of_a_timer_is_logged_as_asyncio_logs_it(
+        self, debug: asyncio.AbstractEventLoop, delay: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By its own name and line, with the real time that it took, and others are not."""
+
+        def slow() -> None:
+            end = time.perf_counter() + 0.02
+            while time.perf_counter() < end:
+                pass
+
+        before, debug.slow_callback_duration = debug.slow_callback_duration, 0.02
+        try:
+            async with thp.mocked_call_later() as m:
+                debug.call_later(delay, slow)
+                await m.add(6)
+        finally:
+            debug.slow_callback_duration = before
+
+        told = [each.getMessage() for each in caplog.records if "<Timer" in each.getMessage()]
+        assert re.fullmatch(
+            r"Executing <Timer when=[\d.]+ .*slow\(\) at .* created at .*> took \d+\.\d+ seconds", "\n".join(told)
+        )

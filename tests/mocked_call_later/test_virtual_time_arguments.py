@@ -39,7 +39,9 @@ class TestArguments:
                 r"precision of 1e-07 seconds is too fine for start_time 1700000000\.0: .*",
                 id="too fine for the epoch",
             ),
-            pytest.param({"ctx": object()}, TypeError, "ctx must have a loop, got <object .*>", id="no context"),
+            pytest.param(
+                {"ctx": object()}, TypeError, "ctx must have an attribute `loop`, got <object .*>", id="no context"
+            ),
             pytest.param(
                 {"ctx": SimpleNamespace(loop=1)}, TypeError, "loop must be an event loop or None, got 1", id="no loop"
             ),

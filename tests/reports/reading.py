@@ -23,10 +23,20 @@ def report_of(error: BaseException) -> list[str]:
 
 
 def plain(text: str) -> list[str]:
-    """Return the lines of a text without what differs between runs; the file and line of a test becomes `HERE`."""
+    """Return the lines of a text, none of them broken, without what differs between runs.
+
+    The file and line of a test becomes `HERE`.
+    """
+    text = unbroken(text)
     text = re.sub(r"\([\d.]+ m?s real time;", "(... real time;", text)
     text = re.sub(r"'Task-\d+'", "'Task-N'", text)
     return re.sub(r"[^\s(]*tests[/\\](?:\w+[/\\])*\w+\.py:\d+", "HERE", text).splitlines()
+
+
+def unbroken(text: str) -> str:
+    """Return a report, or what pytest prints of it, with long lines in one piece."""
+    text = re.sub(r"\n(?:E +| +)(?=(?:at|set at|which) |\()", " ", text)
+    return re.sub(r"(\.py:\d+:)\n(?:E +| +)", r"\1 ", text)
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -27,10 +27,10 @@ class TestWhichHaveFallenAndWhy:
     @pytest.mark.parametrize(
         ("nums", "fallen", "following"),
         [
-            ([], "none of 9", "begin() has not been called"),
-            ([0], "none of 9", "domino 1 has not been asked for: nothing has used futs[1] yet"),
-            ([0, 1], "1 of 9", "domino 2 has not been asked for: nothing has used futs[2] yet"),
-            ([0, 1, 2, 3, 5, 7], "1-3 of 9", "domino 4 has not been asked for: nothing has used futs[4] yet"),
+            ([], "none has fallen", "begin() has not been called"),
+            ([0], "none has fallen", "domino 1 has not been asked for: nothing has used futs[1] yet"),
+            ([0, 1], "fallen 1", "domino 2 has not been asked for: nothing has used futs[2] yet"),
+            ([0, 1, 2, 3, 5, 7], "fallen 1-3", "domino 4 has not been asked for: nothing has used futs[4] yet"),
         ],
         ids=["not-begun", "begun", "one", "some"],
     )
@@ -45,7 +45,7 @@ class TestWhichHaveFallenAndWhy:
                 await thp.wait_all_tasks_blocked()
                 raise Boom
 
-        assert report_of(caught.value)[:2] == [f"dominos 'upload': fallen {fallen}", f"  {following}"]
+        assert report_of(caught.value)[:2] == [f"dominos 'upload' (expected=9): {fallen}", f"  {following}"]
 
     @pytest.mark.proves("R4")
     async def test_a_domino_that_was_asked_for_but_not_awaited_is_named(self) -> None:
@@ -59,9 +59,9 @@ class TestWhichHaveFallenAndWhy:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: fallen 1 of 3",
+            "dominos (expected=3): fallen 1",
             "  domino 1 has fallen, but nothing has awaited it",
-            "  domino 2 <- task 'second' at HERE: await futs[num]",
+            "  domino 2 is awaited by task 'second' at HERE: await futs[num]",
         ]
 
     @pytest.mark.proves("R4")
@@ -75,7 +75,7 @@ class TestWhichHaveFallenAndWhy:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: fallen 2-3, 5 of 6",
+            "dominos (expected=6): fallen 2-3, 5",
             "  domino 1 has not been asked for: nothing has used futs[1] yet",
         ]
 
@@ -89,8 +89,8 @@ class TestWhichHaveFallenAndWhy:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: fallen none of 2",
-            "  domino 1 falls when the loop is idle next and no work is under way",
+            "dominos (expected=2): none has fallen",
+            "  domino 1 is next: it falls once the event loop is idle and no work is under way",
         ]
 
     @pytest.mark.proves("R4")
@@ -102,7 +102,7 @@ class TestWhichHaveFallenAndWhy:
                 await await_each(futs, 1, 2)
                 raise Boom
 
-        assert report_of(caught.value) == ["dominos: fallen 1-2 of 2", "  all dominos have fallen"]
+        assert report_of(caught.value) == ["dominos (expected=2): all have fallen"]
 
 
 class TestWhoWaits:
@@ -131,11 +131,11 @@ class TestWhoWaits:
 
         assert str(caught.value) == "Not all the futures were accessed: {5, 6}"
         assert report_of(caught.value) == [
-            "dominos 'upload': fallen 1-4 of 8",
+            "dominos 'upload' (expected=8): fallen 1-4",
+            f"  {FIRST}task 'two' failed after domino 4: Boom('no such file') at HERE: raise Boom(\"no such file\")",
             "  domino 5 has not been asked for: nothing has used futs[5] yet",
-            "  domino 7 <- task 'one' at HERE: await futs[7]",
-            "  domino 8 <- task 'three' at HERE: await futs[8]",
-            f"  {FIRST}task 'two' ended after domino 4: Boom('no such file') at HERE: raise Boom(\"no such file\")",
+            "  domino 7 is awaited by task 'one' at HERE: await futs[7]",
+            "  domino 8 is awaited by task 'three' at HERE: await futs[8]",
         ]
         assert isinstance(tasks[1].exception(), Boom)
 
@@ -164,8 +164,8 @@ class TestWhoWaits:
 
         assert report_of(caught.value)[1:] == [
             "  begin() has not been called",
-            "  domino 2 <- task 'limited' at HERE: await futs[2]",
-            "  domino 3 <- task 'iterating' at HERE: await futs[3]",
+            "  domino 2 is awaited by task 'limited' at HERE: await futs[2]",
+            "  domino 3 is awaited by task 'iterating' at HERE: await futs[3]",
         ]
 
     @pytest.mark.proves("R4")
@@ -183,8 +183,8 @@ class TestWhoWaits:
 
         assert report_of(caught.value)[1:] == [
             "  begin() has not been called",
-            "  domino 2 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
-            "  domino 3 <- task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
+            "  domino 2 is awaited by task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
+            "  domino 3 is awaited by task 'both' at HERE: await asyncio.gather(futs[2], futs[3])",
         ]
 
     @pytest.mark.proves("R4")
@@ -201,7 +201,7 @@ class TestWhoWaits:
                 raise Boom
 
         [line] = [line for line in report_of(caught.value) if "domino 2" in line]
-        assert line.startswith("  domino 2 <- task 'child'")
+        assert line.startswith("  domino 2 is awaited by task 'child'")
 
     @pytest.mark.proves("R4")
     @pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio does not know who awaits whom")
@@ -224,7 +224,7 @@ class TestWhoWaits:
                 raise Boom
 
         [line] = [line for line in report_of(caught.value) if "domino 2" in line]
-        assert line.startswith("  domino 2 <- task 'client'")
+        assert line.startswith("  domino 2 is awaited by task 'client' at HERE: await ")
 
     @pytest.mark.proves("R4")
     async def test_a_callback_that_waits_is_named(self) -> None:
@@ -238,7 +238,10 @@ class TestWhoWaits:
                 futs[1].add_done_callback(when_fallen)
                 raise Boom
 
-        assert report_of(caught.value)[1:] == ["  begin() has not been called", "  domino 1 <- callback when_fallen"]
+        assert report_of(caught.value)[1:] == [
+            "  begin() has not been called",
+            "  domino 1 is awaited by callback when_fallen",
+        ]
 
     @pytest.mark.proves("R4")
     async def test_ten_waiters_are_named_and_the_rest_is_counted(self) -> None:
@@ -252,9 +255,9 @@ class TestWhoWaits:
 
         report = report_of(caught.value)
         assert report[2:12] == [
-            f"  domino {num} <- task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)
+            f"  domino {num} is awaited by task 'number {num}' at HERE: await futs[num]" for num in range(1, 11)
         ]
-        assert report[12] == "  and 90 more wait for dominos"
+        assert report[12] == "  and 90 more waiters"
 
     @pytest.mark.proves("R4", "R13")
     async def test_numbers_that_have_gaps_are_bounded_too(self) -> None:
@@ -266,7 +269,7 @@ class TestWhoWaits:
                 raise Boom
 
         assert report_of(caught.value) == [
-            "dominos: fallen 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, ... of 1000",
+            "dominos (expected=1000): fallen 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, ...",
             "  begin() has not been called",
         ]
 
@@ -294,10 +297,10 @@ class TestWhoHasEnded:
                 await thp.wait_all_tasks_blocked()
 
         assert report_of(caught.value)[1:] == [
+            f"  {FIRST}task 'failing' failed after domino 1: Boom(1) at HERE: raise Boom(1)",
             "  domino 4 has not been asked for: nothing has used futs[4] yet",
-            f"  {FIRST}task 'failing' ended after domino 1: Boom(1) at HERE: raise Boom(1)",
-            "  task 'returning' ended after domino 2: returned",
-            "  task 'cancelled' ended after domino 3: cancelled",
+            "  task 'returning' returned after domino 2",
+            "  task 'cancelled' was cancelled after domino 3",
         ]
         assert isinstance(fails.exception(), Boom)
 
@@ -314,7 +317,7 @@ class TestWhoHasEnded:
 
         assert report_of(caught.value)[1:] == [
             "  begin() has not been called",
-            "  task 'second' ended while waiting for domino 2: cancelled",
+            "  task 'second' was cancelled before domino 2 fell",
         ]
 
     @pytest.mark.proves("R3", "R4")
@@ -331,9 +334,9 @@ class TestWhoHasEnded:
                 await thp.wait_all_tasks_blocked()
 
         assert report_of(caught.value) == [
-            "dominos: fallen none of 1",
-            "  domino 1 has not been asked for: nothing has used futs[1] yet",
+            "dominos (expected=1): none has fallen",
             f"  {FIRST}task 'first' failed: Boom(1) at HERE: raise Boom(1)",
+            "  domino 1 has not been asked for: nothing has used futs[1] yet",
         ]
         assert isinstance(task.exception(), Boom)
 
@@ -349,9 +352,8 @@ class TestWhoHasEnded:
                 raise Boom
 
         assert report_of(caught.value)[1:] == [
-            "  all dominos have fallen",
             "  task 'woken' is about to run at HERE: await futs[num]",
-            "  task 'unborn' has not begun yet, at HERE:"
+            "  task 'unborn' has not begun yet at HERE:"
             " async def await_each(futs: thp.FutureDominos, *nums: int) -> None:",
         ]
 
@@ -379,9 +381,9 @@ class TestAWatchdog:
         [message] = logged(caplog)
         assert plain(message)[:5] == [
             "cancelled from outside the block",
-            "dominos: fallen 1 of 3",
+            "dominos (expected=3): fallen 1",
             "  domino 2 has not been asked for: nothing has used futs[2] yet",
-            "  domino 3 <- task 'child' at HERE: await futs[num]",
+            "  domino 3 is awaited by task 'child' at HERE: await futs[num]",
             "  the task of this block waits at HERE: async with asyncio.TaskGroup() as tasks:",
         ]
 
@@ -406,11 +408,13 @@ class TestAWatchdog:
         await asyncio.wait([task])
 
         report = plain(logged(caplog)[0])
-        assert report[1:3] == [
-            "dominos: fallen none of 1",
-            "  domino 1 falls when the loop is idle next and no work is under way",
+        assert report[1:6] == [
+            "dominos (expected=1): none has fallen",
+            f"  {FIRST}the event loop is never idle, so neither the clock nor the dominos can move",
+            "    kept busy by task 'poller' at HERE: await asyncio.sleep(0)",
+            "    wait for an event instead of calling sleep(0), or sleep for longer than 0",
+            "  domino 1 is next: it falls once the event loop is idle and no work is under way",
         ]
-        assert report[-1] == "    task 'poller' at HERE: await asyncio.sleep(0)"
 
 
 class TestRepr:

@@ -106,7 +106,7 @@ class TestWhatLeavesTheBlock:
         assert caught.value is error
         assert [plain(message)[:2] for message in logged(caplog)] == [
             [
-                "NotelessError is leaving the block",
+                "NotelessError takes no notes, so the report of the block is here",
                 "virtual time 'shop' is at 0.0, 0 s after its start (... real time; precision 0.1 s)",
             ]
         ]
@@ -335,7 +335,7 @@ class TestBounds:
         pending = [line for line in report_of(caught.value) if "pending" in line]
         assert [line.partition(":")[0] for line in pending] == [
             *(f"  pending at {seconds}.0, in {seconds} s" for seconds in range(1, 11)),
-            "  and 1,340 more pending",
+            "  and 1,340 more pending timers",
         ]
         assert m.pending == []
         for timer in timers:
@@ -357,7 +357,7 @@ class TestBounds:
 
         report = report_of(caught.value)
         assert len(report) == 1 + 11 + 2 + 11
-        assert [line for line in report if "more" in line] == ["  and 2 more failed", "  and 3 more tasks"]
+        assert [line for line in report if "more" in line] == ["  and 2 more failed tasks", "  and 3 more tasks"]
         await asyncio.gather(*dead, return_exceptions=True)
         for task in waiting:
             task.cancel()
@@ -424,7 +424,7 @@ class TestBounds:
         report = report_of(caught.value)
         assert [len(line) < 200 for line in report] == [True] * 4
         assert r"virtual time 'a\nba\nb" in report[0]
-        assert r"task 'a\nba\nb" in report[3]
+        assert r"task 'a\nba\nb" in report[1]
         task.cancel()
 
     @pytest.mark.proves("R13")
@@ -490,14 +490,17 @@ class TestCancelledFromOutside:
         await cancelled(body())
 
         [message] = logged(caplog)
-        assert plain(message)[:6] == [
+        report = plain(message)
+        # On uvloop, and beside threads of other tests, what could still wake it stands in between.
+        assert report == [
             "cancelled from outside the block",
             "virtual time 'shop' is at 0.0, 0 s after its start (... real time; precision 0.1 s)",
-            "  no timer is pending",
-            "  no timer has fired yet",
             "  the task of this block waits at HERE:"
             ' async with thp.mocked_call_later(name="shop") as m, asyncio.TaskGroup() as ta...',
             "  task 'child' waits at HERE: await asyncio.Event().wait()",
+            *report[4:-2],
+            "  no timer is pending",
+            "  no timer has fired yet",
         ]
 
     @pytest.mark.proves("R5")
@@ -528,7 +531,7 @@ class TestCancelledFromOutside:
         await cancelled(body())
 
         report = plain(logged(caplog)[0])
-        assert report[4:7] == [
+        assert report[2:5] == [
             "  the task of this block waits at HERE: await asyncio.gather(wait_for_ever(), wait_for_ever())",
             "  task 'Task-N' (wait_for_ever) waits at HERE: await asyncio.Event().wait()",
             "  task 'Task-N' (wait_for_ever) waits at HERE: await asyncio.Event().wait()",
@@ -550,7 +553,7 @@ class TestCancelledFromOutside:
             task.cancel()
         await asyncio.wait(tasks)
 
-        assert plain(logged(caplog)[0])[4:6] == [
+        assert plain(logged(caplog)[0])[2:4] == [
             "  the task of this block waits at HERE: await asyncio.Event().wait()",
             "  task 'other' waits at HERE: await asyncio.Event().wait()",
         ]
@@ -742,7 +745,7 @@ class TestTimeThatGoesOn:
         report = plain(logged(caplog)[0])
         assert report[3].endswith(" in 1 s: the task of this block waits at HERE: await asyncio.sleep(1)")
         assert report[2].startswith(f"  {FIRST}")
-        assert report[2].endswith(" timers have fired: something sets new ones for ever")
+        assert report[2].endswith(" timers have fired: something keeps setting new ones")
 
 
 class TestBusyLoop:
@@ -767,12 +770,13 @@ class TestBusyLoop:
         task.cancel()
         await asyncio.wait([task])
 
-        report = plain(logged(caplog)[0])
-        busy, advice, poller = report[-3:]
-        assert report[2] == "  pending at 5.0, in 5 s: the task of this block waits at HERE: await asyncio.sleep(5)"
-        assert busy == f"  {FIRST}the loop is never idle, so the clock and the dominos stand"
-        assert advice == "  it is kept busy by sleep(0): wait for an event instead, or sleep for longer than 0"
-        assert poller == "    task 'poller' at HERE: await asyncio.sleep(0)"
+        assert plain(logged(caplog)[0])[2:7] == [
+            f"  {FIRST}the event loop is never idle, so neither the clock nor the dominos can move",
+            "    kept busy by task 'poller' at HERE: await asyncio.sleep(0)",
+            "    wait for an event instead of calling sleep(0), or sleep for longer than 0",
+            "  pending at 5.0, in 5 s: the task of this block waits at HERE: await asyncio.sleep(5)",
+            "  no timer has fired yet",
+        ]
 
     @pytest.mark.proves("R10")
     async def test_a_callback_that_calls_itself_again_and_again_is_named(self) -> None:

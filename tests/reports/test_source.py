@@ -40,6 +40,16 @@ def here(function: Callable[..., object]) -> str:
     return shown(function.__code__, "# HERE" if "# HERE" in source else "await ")
 
 
+def waits_at(task: Task) -> str:
+    """Return where a task waits, on one line."""
+    return _source.waits_at(task).replace("\n", " ")
+
+
+def raised_at(error: BaseException) -> str:
+    """Return where an exception came from, on one line."""
+    return _source.raised_at(error.__traceback__).replace("\n", " ")
+
+
 async def started(coroutine: Coroutine[Any, Any, Any]) -> Task:
     """Start a task and let it come as far as it gets."""
     task = asyncio.create_task(coroutine)
@@ -182,7 +192,7 @@ class TestWhereATaskWaits:
         """Whatever the user's code waits for."""
         task = await started(body())
 
-        assert _source.waits_at(task) == here(innermost)
+        assert waits_at(task) == here(innermost)
 
     @pytest.mark.proves("R12")
     async def test_in_a_library_the_line_that_called_it_comes_first(self, tmp_path: Path) -> None:
@@ -198,7 +208,7 @@ class TestWhereATaskWaits:
 
         task = await started(use())
 
-        assert _source.waits_at(task) == f"{here(use)} (inside {os.path.join('some_library', 'client.py')}:2)"
+        assert waits_at(task) == f"{here(use)} (inside {os.path.join('some_library', 'client.py')}:2)"
 
     @pytest.mark.proves("R12")
     async def test_a_callback_that_a_library_calls_is_the_users_again(self, tmp_path: Path) -> None:
@@ -211,7 +221,7 @@ class TestWhereATaskWaits:
 
         task = await started(scope["fetch"](leaf))
 
-        assert _source.waits_at(task) == here(leaf)
+        assert waits_at(task) == here(leaf)
 
     @pytest.mark.proves("R12")
     async def test_a_task_of_a_library_alone_is_placed_in_the_library(self, tmp_path: Path) -> None:
@@ -224,14 +234,14 @@ class TestWhereATaskWaits:
 
         task = await started(scope["fetch"](asyncio.Event().wait))
 
-        assert _source.waits_at(task) == "client.py:2: await wait()"
+        assert waits_at(task) == "client.py:2: await wait()"
 
     @pytest.mark.proves("R12")
     async def test_a_task_that_has_not_begun_is_placed_where_it_will(self) -> None:
         """It waits for its turn."""
         task = asyncio.create_task(leaf())
 
-        assert _source.waits_at(task) == shown(leaf.__code__, "async def leaf")
+        assert waits_at(task) == shown(leaf.__code__, "async def leaf")
         assert not _source.has_begun(task)
 
     @pytest.mark.proves("R12")
@@ -241,9 +251,9 @@ class TestWhereATaskWaits:
         async def ask() -> str:
             task = asyncio.current_task()
             assert task is not None
-            return _source.waits_at(task)
+            return waits_at(task)
 
-        assert await asyncio.create_task(ask()) == shown(ask.__code__, "return _source")
+        assert await asyncio.create_task(ask()) == shown(ask.__code__, "return waits_at")
 
     @pytest.mark.proves("R12")
     async def test_a_task_that_has_ended_waits_nowhere(self) -> None:
@@ -251,7 +261,7 @@ class TestWhereATaskWaits:
         ended = await started(asyncio.sleep(0))
         asyncios = await started(asyncio.sleep(60))
 
-        assert [_source.waits_at(ended), _source.waits_at(asyncios)] == ["an unknown place", "asyncio's sleep"]
+        assert [waits_at(ended), waits_at(asyncios)] == ["an unknown place", "asyncio's sleep"]
 
     @pytest.mark.proves("R12", "R13")
     async def test_very_deep_coroutines_are_followed_to_a_bound(self) -> None:
@@ -265,7 +275,7 @@ class TestWhereATaskWaits:
 
         task = await started(deep(300))
 
-        assert _source.waits_at(task) == here(leaf)
+        assert waits_at(task) == here(leaf)
 
     @pytest.mark.proves("R10")
     async def test_only_sleep_0_is_polling(self) -> None:
@@ -296,7 +306,7 @@ class TestWhereATaskWaits:
 
         task = asyncio.ensure_future(outer())
         await asyncio.sleep(0)
-        told = _source.waits_at(task)
+        told = waits_at(task)
         task.cancel()
 
         assert told.endswith("await asyncio.sleep(3600)")
@@ -315,7 +325,7 @@ class TestWhereAnExceptionCameFrom:
         with pytest.raises(AttributeError) as caught:
             read()
 
-        place = _source.raised_at(caught.value.__traceback__)
+        place = raised_at(caught.value)
         assert place.startswith(shown(read.__code__, "textwrap.indent"))
         assert " (inside textwrap.py:" in place
 
@@ -326,12 +336,12 @@ class TestWhereAnExceptionCameFrom:
             async with thp.mocked_call_later() as m:
                 await m.add(-1)
 
-        assert _source.raised_at(caught.value.__traceback__).endswith(": await m.add(-1)")
+        assert raised_at(caught.value).endswith(": await m.add(-1)")
 
     @pytest.mark.proves("R12")
     def test_without_a_traceback_it_is_unknown(self) -> None:
         """Nobody has raised it."""
-        assert _source.raised_at(Boom().__traceback__) == "an unknown place"
+        assert raised_at(Boom()) == "an unknown place"
 
 
 class TestWhatPytestShows:
@@ -445,9 +455,9 @@ class TestPlaces:
         """Another one is not."""
         task = await started(leaf())
         monkeypatch.chdir(Path(__file__).parent)
-        near = _source.waits_at(task)
+        near = waits_at(task)
         monkeypatch.chdir(tmp_path)
-        far = _source.waits_at(task)
+        far = waits_at(task)
 
         assert (near.partition(":")[0], Path(far.rpartition(".py:")[0] + ".py")) == ("test_source.py", Path(__file__))
 
@@ -463,7 +473,7 @@ class TestPlaces:
         monkeypatch.chdir(folder)
         folder.rmdir()
 
-        assert _source.waits_at(task).startswith(f"{Path(__file__)}:")
+        assert waits_at(task).startswith(f"{Path(__file__)}:")
 
     @pytest.mark.proves("R12")
     async def test_code_without_a_file_has_a_line_without_source(self) -> None:
@@ -471,7 +481,7 @@ class TestPlaces:
         scope: dict[str, Any] = {}
         exec(compile("async def f(wait):\n    await wait()\n", "<stdin>", "exec"), scope)
 
-        assert _source.waits_at(await started(scope["f"](asyncio.Event().wait))) == "<stdin>:2"
+        assert waits_at(await started(scope["f"](asyncio.Event().wait))) == "<stdin>:2"
 
     @pytest.mark.proves("R12")
     def test_the_packages_of_this_python_are_known_as_libraries(self) -> None:

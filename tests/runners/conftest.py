@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,46 @@ def timeout_plugin(seconds: float, method: str) -> list[str]:
     return [*ASYNCIO, *scope("function"), *plugin]
 
 
+HAS_RERUNFAILURES = find_spec("pytest_rerunfailures") is not None
+PLUGIN = ["-p", "machinery._pytest_plugin"]
+VERBOSE = ["-vv", *SHORT]
+HELD = [*PLUGIN, *VERBOSE, "held_by_fixtures.py"]
+# Each takes seven real seconds of waiting, so they are in several processes.
+HELD_BY_FIXTURES: dict[str, dict[str, list[str]]] = {
+    "held, 1": {
+        "alt-pytest-asyncio": [*ALT, *watchdog(30), *HELD],
+        "alt-pytest-asyncio, wide block": [*ALT, *watchdog(30), *HELD],
+    },
+    "held, 2": {
+        "pytest-asyncio, function": [*ASYNCIO, *scope("function"), *HELD],
+        "pytest-asyncio, class": [*ASYNCIO, *scope("class"), *HELD],
+    },
+    "held, 3": {
+        "pytest-asyncio, module": [*ASYNCIO, *scope("module"), *HELD],
+        "pytest-asyncio, session": [*ASYNCIO, *scope("session"), *HELD],
+    },
+    "held, 4": {
+        "pytest-asyncio, session, wide block": [*ASYNCIO, *scope("session"), *HELD],
+        "pytest-asyncio, without the plugin": [*ASYNCIO, *scope("function"), *HELD[2:]],
+    },
+    "held, 5": {
+        "anyio, function": [*ANYIO, *HELD],
+        "anyio, module": [*ANYIO, *HELD],
+    },
+    "held, 6": {
+        "anyio, session": [*ANYIO, *HELD],
+        "anyio, session, wide block": [*ANYIO, *HELD],
+    },
+    "held, 7": {
+        "anyio, session, beside a task group": [*ANYIO, *HELD],
+        "unittest, under pytest": [*PYTEST, *PLUGIN, *VERBOSE, "held_by_set_up.py"],
+    },
+}
+DISTURBED = [*PLUGIN, *VERBOSE, "disturbed.py"]
+LEFT_BEHIND = [*PLUGIN, "-p", "pytest_timeout", *VERBOSE, "left_behind.py"]
+OTHER_LOOP = "in_another_loop.py"
+INTERRUPTED = [*PLUGIN, "interrupted.py"]
+RERUNS = ["-p", "pytest_rerunfailures", "--reruns", "1"]
 RUNS: dict[str, dict[str, list[str]]] = {
     "alt-pytest-asyncio": {
         "cases": [*ALT, *SHORT, "cases.py", "cases_of_sync_fixtures.py"],
@@ -57,6 +98,7 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "watchdogs": [*ALT, *SHORT, *watchdog(60), "cases_of_watchdogs.py"],
         "hang": [*ALT, *watchdog(1), *HANG],
         "stuck": [*ALT, *watchdog(30), STUCK],
+        "explore": [*ALT, *SHORT, "cases_of_explore.py"],
     },
     "pytest-asyncio": {
         "xdist": [*ASYNCIO, *SHORT, *scope("function"), "cases.py", *XDIST],
@@ -71,19 +113,55 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "hang in a timeout": [*ASYNCIO, *scope("function"), *HANG],
         "timeout inside": [*ASYNCIO, *scope("function"), "cases_that_fail.py::test_timeout_inside"],
         "stuck": [*ASYNCIO, *scope("function"), STUCK],
+        **{
+            f"explore, {name}": [*ASYNCIO, *SHORT, *scope(name), "cases_of_explore.py"]
+            for name in ("function", "session")
+        },
     },
     "pytest-timeout": {
         "hang": [*timeout_plugin(2, "signal"), *HANG[:2]],
         "stuck, signal": [*timeout_plugin(30, "signal"), STUCK],
         "stuck, thread": [*timeout_plugin(30, "thread"), STUCK],
     },
-    "anyio": {"cases": [*ANYIO, *SHORT, "cases.py"]},
+    "anyio": {"cases": [*ANYIO, *SHORT, "cases.py"], "explore": [*ANYIO, *SHORT, "cases_of_explore.py"]},
+    **HELD_BY_FIXTURES,
+    # One runner for each process: they leave loops to each other.
+    "disturbed, alt-pytest-asyncio": {
+        "plain": [*ALT, *watchdog(30), *DISTURBED],
+        "interrupted": [*ALT, *watchdog(30), *INTERRUPTED],
+        "signal": [*ALT, *watchdog(30), *LEFT_BEHIND],
+    },
+    "disturbed, pytest-asyncio": {
+        "plain": [*ASYNCIO, *scope("function"), *DISTURBED],
+        "interrupted": [*ASYNCIO, *scope("function"), *INTERRUPTED],
+        "signal": [*ASYNCIO, *scope("function"), *LEFT_BEHIND],
+        "signal, session": [*ASYNCIO, *scope("session"), *LEFT_BEHIND],
+        "in random order": [*ASYNCIO, *scope("function"), "-p", "pytest_randomly", *DISTURBED],
+        "in workers": [*ASYNCIO, *scope("function"), *XDIST, *DISTURBED],
+        **({"once more": [*ASYNCIO, *scope("function"), *RERUNS, *DISTURBED]} if HAS_RERUNFAILURES else {}),
+        "in another loop": [*ASYNCIO, "-o", "asyncio_mode=strict", *scope("function"), *PLUGIN, *VERBOSE, OTHER_LOOP],
+        "uvloop": [*ASYNCIO, *scope("function"), "-p", "loops_of_uvloop", *PLUGIN, *VERBOSE, "on_uvloop.py"],
+    },
+    "disturbed, anyio": {
+        "plain": [*ANYIO, *DISTURBED],
+        "signal": [*ANYIO, *LEFT_BEHIND],
+    },
 }
 WITHOUT_PYTEST = {
     "unittest": ["-m", "unittest", "cases_of_unittest"],
     "no runner": ["cases_without_runner.py"],
+    "held, unittest": ["-m", "unittest", "-v", "held_by_set_up"],
 }
-VARIABLES = {"hang in a timeout": {"LIMIT": "1"}}
+VARIABLES = {
+    "disturbed, alt-pytest-asyncio": {"NO_HYPOTHESIS": "1"},
+    "hang in a timeout": {"LIMIT": "1"},
+    "alt-pytest-asyncio, wide block": {"SCOPE_OF_BLOCKS": "session"},
+    "pytest-asyncio, session, wide block": {"SCOPE_OF_BLOCKS": "session"},
+    "anyio, module": {"SCOPE_OF_BACKENDS": "module"},
+    "anyio, session": {"SCOPE_OF_BACKENDS": "session"},
+    "anyio, session, wide block": {"SCOPE_OF_BACKENDS": "session", "SCOPE_OF_BLOCKS": "session"},
+    "anyio, session, beside a task group": {"SCOPE_OF_BACKENDS": "session", "BESIDE_A_TASK_GROUP": "1"},
+}
 
 
 class Processes:
@@ -97,7 +175,10 @@ class Processes:
         """Start them, with what they print in files of this folder."""
         self._folder = folder
         for runner, runs in RUNS.items():
-            stdin = json.dumps({run: [arguments, VARIABLES.get(run, {})] for run, arguments in runs.items()})
+            variables = VARIABLES.get(runner, {})
+            stdin = json.dumps(
+                {run: [arguments, variables | VARIABLES.get(run, {})] for run, arguments in runs.items()}
+            )
             self._start(runner, ["several_runs.py", str(folder / f"{runner}.json")], stdin)
         for runner, module in WITHOUT_PYTEST.items():
             self._start(runner, module, "")

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def run(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
     finally:
         for name in environment:
             del os.environ[name]
+    assert time.time() > 1_000_000_000, f"{arguments} has left a block open"
     return int(code), output.getvalue()
 
 

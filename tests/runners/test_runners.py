@@ -3,11 +3,12 @@
 import asyncio
 import re
 import threading
+import unittest
 from collections.abc import Callable
 
 import pytest
 
-from tests.runners import cases
+from tests.runners import cases, cases_of_explore
 from tests.runners.surroundings import Outcome
 from tests.state import state_of
 
@@ -33,6 +34,39 @@ def test_both_helpers_work_under_every_runner(outcome: Outcome, runner: str, run
 
     assert code == 0, output
     assert re.search(end, output, flags=re.MULTILINE), output
+
+
+@pytest.mark.proves("P4", "E4")
+@pytest.mark.parametrize(
+    ("runner", "run"),
+    [
+        ("alt-pytest-asyncio", "explore"),
+        ("pytest-asyncio", "explore, function"),
+        ("pytest-asyncio", "explore, session"),
+        ("anyio", "explore"),
+    ],
+)
+def test_a_scenario_is_explored_under_every_runner(outcome: Outcome, runner: str, run: str) -> None:
+    """In the loop that the runner has made."""
+    code, output = outcome(runner, run)
+
+    assert code == 0, output
+    assert re.search(r"^1 passed in", output, flags=re.MULTILINE), output
+
+
+@pytest.mark.proves("P4", "E4")
+def test_a_scenario_is_explored_under_unittest() -> None:
+    """In its asynchronous test case."""
+
+    class Case(unittest.IsolatedAsyncioTestCase):
+        async def runTest(self) -> None:
+            await cases_of_explore.test_a_race_is_found()
+
+    result = Case().run()
+
+    assert result is not None
+    assert result.testsRun == 1
+    assert result.wasSuccessful(), result.errors
 
 
 @pytest.mark.proves("P4")

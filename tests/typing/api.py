@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable
 from typing import assert_type
 
 from machinery import helpers as hp
@@ -82,6 +82,26 @@ async def virtual_time(ctx: hp.CTX) -> None:
     async with thp.mocked_call_later(ctx=App(), autojump_threshold=0.01, datetime=True) as m:
         print(m)
     await thp.wait_all_tasks_blocked()
+
+
+async def racing(outside: thp.Outside) -> int:
+    """Wait for some answers."""
+    await outside("reply", channel=("host", 5432))
+    assert_type(await asyncio.gather(outside("a"), outside("b")), tuple[None, None])
+    return 1
+
+
+async def by_hand(label: str, *, channel: Hashable = None) -> None:
+    """Stand in for what a scenario is given."""
+
+
+async def exploring() -> None:
+    """Use all of an exploration."""
+    assert_type(await thp.explore(racing), thp.Explored)
+    explored = await thp.explore(lambda outside: outside("answer"), runs=20, seed=1, replay="2 1@0 clock")
+    assert_type(explored.runs, int)
+    assert_type(explored.complete, bool)
+    await racing(by_hand)
 
 
 async def contexts(log: logging.Logger) -> None:

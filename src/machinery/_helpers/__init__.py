@@ -1,1 +1,4 @@
-"""What stands behind `machinery.helpers`, one idea per module."""
+"""What stands behind `machinery.helpers`, one idea per module.
+
+PYTEST_DONT_REWRITE
+"""

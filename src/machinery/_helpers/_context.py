@@ -1,6 +1,11 @@
-import asyncio
+"""A context that may be cancelled, with its children.
+
+PYTEST_DONT_REWRITE
+"""
+
 import dataclasses
 import warnings
+from asyncio import AbstractEventLoop, Future, get_event_loop, get_running_loop, wait
 from collections.abc import Generator
 from types import TracebackType
 from typing import Self
@@ -28,16 +33,16 @@ class CTX:
             assert child.cancelled()
     """
 
-    def __init__(self, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, name: str, log: protocols.Logger, loop: AbstractEventLoop) -> None:
         self.name = name
         self.log = log
         self.loop = loop
-        self._future: asyncio.Future[None] = loop.create_future()
+        self._future: Future[None] = loop.create_future()
         self._parent: CTX | None = None
         self._children: dict[CTX, None] = {}  # a set that remembers the order
 
     @classmethod
-    def beginning(cls, *, name: str, log: protocols.Logger, loop: asyncio.AbstractEventLoop | None = None) -> Self:
+    def beginning(cls, *, name: str, log: protocols.Logger, loop: AbstractEventLoop | None = None) -> Self:
         """Make a context without a parent.
 
         :param name: appears in logs and reprs.
@@ -103,10 +108,10 @@ class CTX:
         return self._future.remove_done_callback(_Notify(self, cb))
 
     def __await__(self) -> Generator[None, None, None]:
-        if asyncio.get_running_loop() is not self.loop:
+        if get_running_loop() is not self.loop:
             raise RuntimeError(f"{self!r} lives on {self.loop!r}: await it in a task of that loop")
         # Awaiting the future itself would let one cancelled waiter cancel it for all.
-        yield from asyncio.wait([self._future]).__await__()
+        yield from wait([self._future]).__await__()
         self.result()
 
     def __enter__(self) -> Self:
@@ -125,15 +130,15 @@ class _Notify:
     ctx: CTX
     callback: protocols.FutureCallback[None]
 
-    def __call__(self, _: asyncio.Future[None]) -> None:
+    def __call__(self, _: Future[None]) -> None:
         self.callback(self.ctx)
 
 
-def _current_loop() -> asyncio.AbstractEventLoop:
+def _current_loop() -> AbstractEventLoop:
     with warnings.catch_warnings():
         # Python 3.12 and 3.13 warn and then make a loop that nobody runs.
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            return asyncio.get_event_loop()
+            return get_event_loop()
         except (DeprecationWarning, RuntimeError):
             raise RuntimeError("no event loop is running or set: pass loop=, or begin in async code") from None

@@ -1,3 +1,8 @@
+"""The shapes that the helpers take and give.
+
+PYTEST_DONT_REWRITE
+"""
+
 import asyncio
 from collections.abc import Coroutine, Generator, Iterator
 from types import TracebackType

@@ -1,7 +1,12 @@
-import asyncio
+"""A holder of tasks that ends with its block.
+
+PYTEST_DONT_REWRITE
+"""
+
 import contextlib
-import logging
+from asyncio import CancelledError, Task, current_task, get_running_loop, isfuture, wait
 from collections.abc import AsyncGenerator, Coroutine, Iterator
+from logging import getLogger
 from typing import TypeVar
 
 from machinery._helpers import _protocols as protocols
@@ -43,10 +48,10 @@ async def task_holder(*, ctx: protocols.CTX, name: str = "") -> AsyncGenerator[p
     :param name: appears in logs and reprs.
     :raises RuntimeError: if ``ctx`` belongs to another loop.
     """
-    if ctx.loop is not (running := asyncio.get_running_loop()):
+    if ctx.loop is not (running := get_running_loop()):
         raise RuntimeError(f"ctx lives on {ctx.loop!r}, but {running!r} is running: pass a ctx of the running loop")
     if not hasattr(ctx, "child"):
-        ctx = CTX.beginning(name="", log=logging.getLogger("machinery.helpers"), loop=ctx.loop)
+        ctx = CTX.beginning(name="", log=getLogger("machinery.helpers"), loop=ctx.loop)
 
     with ctx.child(name=name, prefix="task_holder") as own_ctx:
         tasks = _TaskHolder(own_ctx)
@@ -54,7 +59,7 @@ async def task_holder(*, ctx: protocols.CTX, name: str = "") -> AsyncGenerator[p
             yield tasks
         except BaseException:
             own_ctx.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(CancelledError):
                 await tasks.wait()
             raise
         await tasks.wait()
@@ -63,18 +68,18 @@ async def task_holder(*, ctx: protocols.CTX, name: str = "") -> AsyncGenerator[p
 class _TaskHolder:
     def __init__(self, ctx: protocols.CTX) -> None:
         self._ctx = ctx
-        self._owner = asyncio.current_task()
-        self._tasks: dict[asyncio.Task[object], bool] = {}  # whether each is silent
+        self._owner = current_task()
+        self._tasks: dict[Task[object], bool] = {}  # whether each is silent
         ctx.add_done_callback(self._cancel_all)
 
     def __repr__(self) -> str:
         return f"<TaskHolder {self._ctx.name!r}: {self.pending} pending>"
 
-    def add_coroutine(self, coro: Coroutine[object, object, T], *, silent: bool = False) -> asyncio.Task[T]:
+    def add_coroutine(self, coro: Coroutine[object, object, T], *, silent: bool = False) -> Task[T]:
         return self._hold(self._ctx.loop.create_task(coro), silent=silent)
 
-    def add_task(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
-        if not asyncio.isfuture(task):
+    def add_task(self, task: Task[T]) -> Task[T]:
+        if not isfuture(task):
             raise TypeError(f"add_task takes a task, not {task!r}: give a coroutine to add_coroutine")
         if task.get_loop() is not self._ctx.loop:
             raise ValueError(f"{task!r} belongs to another loop: hold it in a task holder on that loop")
@@ -82,14 +87,14 @@ class _TaskHolder:
             raise ValueError(f"{task!r} opened this task holder, and would wait for itself: add another task")
         return task if task in self else self._hold(task, silent=False)
 
-    def _hold(self, task: asyncio.Task[T], *, silent: bool) -> asyncio.Task[T]:
+    def _hold(self, task: Task[T], *, silent: bool) -> Task[T]:
         self._tasks[task] = silent
         task.add_done_callback(self._let_go)
         if self._ctx.done():
             task.cancel()
         return task
 
-    def _let_go(self, task: asyncio.Task[object]) -> None:
+    def _let_go(self, task: Task[object]) -> None:
         silent = self._tasks.pop(task)
         if task.cancelled() or (exc := task.exception()) is None or silent:
             return
@@ -100,11 +105,11 @@ class _TaskHolder:
             task.cancel()
 
     async def wait(self) -> None:
-        cancelled: asyncio.CancelledError | None = None
+        cancelled: CancelledError | None = None
         while self._tasks:
             try:
-                await asyncio.wait(self._tasks)
-            except asyncio.CancelledError as exc:
+                await wait(self._tasks)
+            except CancelledError as exc:
                 cancelled = exc
                 self._ctx.cancel()
         if cancelled is not None:
@@ -114,7 +119,7 @@ class _TaskHolder:
     def pending(self) -> int:
         return sum(not task.done() for task in self._tasks)
 
-    def __iter__(self) -> Iterator[asyncio.Task[object]]:
+    def __iter__(self) -> Iterator[Task[object]]:
         return iter(tuple(self._tasks))
 
     def __contains__(self, task: object) -> bool:

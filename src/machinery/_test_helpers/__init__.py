@@ -1,1 +1,4 @@
-"""What stands behind :mod:`machinery.test_helpers`."""
+"""What stands behind :mod:`machinery.test_helpers`.
+
+PYTEST_DONT_REWRITE
+"""

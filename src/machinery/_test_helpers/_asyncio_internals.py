@@ -45,10 +45,12 @@ behind ``asyncio.sleep(0)``, the names of the functions that run loops and callb
 ``loop._get_backend_id`` of uvloop
     The file descriptor that is readable when any socket of the loop is.
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.
+
+PYTEST_DONT_REWRITE
 """
 
 import asyncio
-from asyncio import AbstractEventLoop, BaseEventLoop, Handle, Task, TimerHandle, _get_running_loop
+from asyncio import AbstractEventLoop, BaseEventLoop, Handle, Task, TimerHandle, _get_running_loop, all_tasks
 from collections.abc import Callable, Container, Iterator, Mapping, Sized
 from functools import partial
 from logging import getLogger
@@ -70,6 +72,7 @@ _RUNS_CALLBACKS = {"_run", "run", "run_forever", "run_until_complete"}
 TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 """The modules whose callbacks are set on behalf of a task."""
 
+_SLEEP = asyncio.sleep.__code__
 _end_of_sleep = getattr(asyncio.futures, "_set_result_unless_cancelled", Task)
 _NO_TRANSPORTS: Mapping[int, Any] = {}
 _UNKNOWN_LOOP = SimpleNamespace(_scheduled=True, _debug=True)
@@ -222,9 +225,7 @@ def task_waiting_for_stream(transport: Any) -> Task[Any] | None:
     """Return the task that waits for the stream of a transport to bring something."""
     protocol = None if transport is None else transport.get_protocol()
     waiter = getattr(getattr(protocol, "_stream_reader", None), "_waiter", None)
-    return (
-        None if waiter is None else next((task for task in asyncio.all_tasks() if awaited_future(task) is waiter), None)
-    )
+    return None if waiter is None else next((task for task in all_tasks() if awaited_future(task) is waiter), None)
 
 
 def ends_sleep(handle: Handle) -> bool:
@@ -260,7 +261,7 @@ def task_timed_out_by(callback: object) -> Task[Any] | None:
 
 def is_sleep(code: CodeType) -> bool:
     """Return whether a coroutine is ``asyncio.sleep``."""
-    return code is asyncio.sleep.__code__
+    return code is _SLEEP
 
 
 def runs_callbacks(code: CodeType) -> bool:

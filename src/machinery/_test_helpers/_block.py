@@ -1,13 +1,20 @@
-"""The context manager behind both helpers."""
+"""The context manager behind both helpers.
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+PYTEST_DONT_REWRITE
+"""
+
+from asyncio import Task, current_task, iscoroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from sys import _getframe
+from threading import get_ident
+from types import CodeType, TracebackType
+from typing import Any, Generic, Protocol, TypeVar
 
 from machinery._test_helpers._idle import IdleHook
-from machinery._test_helpers._source import drop_hidden, drop_hidden_start
-from machinery._test_helpers._task_watch import DeadlockDetector, TaskWatch
+from machinery._test_helpers._known_tools import serves_another_task
+from machinery._test_helpers._source import awaiting, drop_hidden, drop_hidden_start
+from machinery._test_helpers._task_watch import DeadlockDetector, Reports, TaskWatch
+from machinery._test_helpers._undo import UndoStack
 
 T = TypeVar("T")
 
@@ -36,26 +43,144 @@ class Content(Protocol):
 class OpenBlock:
     """A block that has been entered: what has to be undone, and the task that it watches."""
 
-    def __init__(self, content: Content) -> None:
-        self.undo = ExitStack()
+    def __init__(self, content: Content, entered_by: Sequence[CodeType]) -> None:
+        self.content = content
+        self.undo = UndoStack()
         self.hook = content.hook
-        self.watch = TaskWatch(self.hook, content.report)
+        self.reports = Reports(content.report)
+        self.watch = TaskWatch(self.hook, self.reports, current_task(), entered_by)
+        """The latest of those below."""
+        self.thread = get_ident()
+        self.holder: object = None
+        """The fixture that opened it, if pytest's plugin knows one."""
+        self.is_closed = False
+        self.has_failed = False
+        """Whether something has failed since it was opened, so that its check would only add a second failure."""
+        self._watches = [self.watch]
 
     def give_up(self, reason: str) -> bool:
         """End the task of this block with :class:`Stuck`."""
         return self.watch.give_up(reason)
 
+    def _log_report(self, reason: str) -> None:
+        self.watch.log_report(reason)
+
     def close(self) -> None:
-        """Undo everything."""
+        """Undo everything, in place of the task that should have left the block."""
+        self.is_closed = True
         self.undo.close()
 
     def watch_task(self) -> None:
         """Let the hook know of the task, and look for deadlocks."""
-        detector = DeadlockDetector(self.hook, self.watch)
+        detector = DeadlockDetector(self.hook, self.give_up, self._log_report)
         self.undo.callback(self.hook.remove, detector)
         self.hook.add(detector, first=True)
-        self.undo.callback(self.hook.cancellation_watchers.remove, self.watch)
+        self.hook.run_main = run_main
+        self.undo.callback(self._forget)
         self.hook.cancellation_watchers.append(self.watch)
+        open_blocks.append(self)
+
+    def watch_also(self, task: Task[Any] | None, *, is_test: bool) -> TaskWatch:
+        """Watch another task, until :meth:`watch_no_more`."""
+        watch = TaskWatch(self.hook, self.reports, task)
+        # alt-pytest-asyncio runs the loop for other reasons after it has made the task of a test, which begins then.
+        self._watches.insert(len(self._watches) if is_test else 1, watch)
+        self._choose_watch()
+        return watch
+
+    def watch_no_more(self, watch: TaskWatch) -> None:
+        """Watch again what was watched before."""
+        self._watches.remove(watch)
+        self._choose_watch()
+
+    def _choose_watch(self) -> None:
+        before, self.watch = self.watch, self._watches[-1]
+        if not self.is_closed and self.watch is not before:
+            self.watch.cancelling_seen = self.watch.cancelling()
+            watchers = self.hook.cancellation_watchers
+            watchers[watchers.index(before)] = self.watch
+
+    def _forget(self) -> None:
+        self.is_closed = True
+        # An interrupt may have come before they were there.
+        if self.watch in self.hook.cancellation_watchers:
+            self.hook.cancellation_watchers.remove(self.watch)
+        if self in open_blocks:
+            open_blocks.remove(self)
+
+
+open_blocks: list[OpenBlock] = []
+"""All open blocks, oldest first."""
+
+
+class WatchedRun:
+    """A run of a task while blocks are open that it has not entered itself: they watch this task too."""
+
+    def __init__(self, blocks: Iterable[OpenBlock]) -> None:
+        self.blocks = list(blocks)
+        self.has_ended = False
+        self.has_failed = False
+        self.task: Task[Any] | None = None
+        self._watches: list[tuple[OpenBlock, TaskWatch]] = []
+
+    def begin(self, task: Task[Any] | None, *, is_test: bool = False) -> None:
+        """Let the blocks watch the task; that of a test is the one to end on deadlock, if there is another."""
+        self.task = task
+        self._watches = [(block, block.watch_also(task, is_test=is_test)) for block in self.blocks]
+
+    def end(self, error: BaseException | None) -> BaseException | None:
+        """Add reports to what has ended the task, and return what has to be raised in its place, if anything.
+
+        :param error: raised by the task or, while it waits, by a signal handler.
+        """
+        self.has_ended = True
+        watches, self._watches = self._watches, []
+        leaving = error
+        for block, watch in reversed(watches):
+            if error is not None and watch.still_waits():
+                block.reports.attach_once(error, waits=True)
+            block.watch_no_more(watch)
+            if not block.is_closed:
+                leaving = watch.leaving(leaving, log=False) or leaving
+                block.has_failed = block.has_failed or leaving is not None
+        self.has_failed = leaving is not None
+        return None if leaving is error else leaving
+
+
+def run_main(hook: IdleHook, run: Callable[[Any], Any], main: Any) -> Any:
+    """Run a loop until its main task has ended, and let the blocks of the loop watch that task.
+
+    This is how blocks that the set-up of a test has opened come to watch the test. The plugin for pytest does more.
+    """
+    __tracebackhide__ = True
+    watched = WatchedRun(block for block in open_blocks if block.hook is hook)
+    if not watched.blocks or hook.loop.is_running() or serves_another_task(main):
+        return run(main)
+    if isinstance(main, Task):
+        watched.begin(main)
+    elif iscoroutine(main):
+        main = _watched(watched, main)
+    try:
+        result = run(main)
+    except BaseException as error:
+        raise_in_place(watched.end(error), error)
+        raise
+    raise_in_place(watched.end(None), None)
+    return result
+
+
+async def _watched(watched: WatchedRun, main: Coroutine[Any, Any, T]) -> T:
+    watched.begin(current_task())
+    return await main
+
+
+def raise_in_place(replacement: BaseException | None, error: BaseException | None) -> None:
+    """Raise what has to be raised in place of an exception, if anything."""
+    __tracebackhide__ = True
+    if replacement is not None:
+        if error is None:
+            raise replacement
+        raise replacement.with_traceback(drop_hidden(error.__traceback__)) from None
 
 
 class Block(Generic[T]):
@@ -70,15 +195,16 @@ class Block(Generic[T]):
         __tracebackhide__ = True
         try:
             if self._content is not None:
-                raise RuntimeError("this block has been entered before: call the helper again for another one")
+                raise RuntimeError("this block has been entered before: call mocked_call_later or future_dominos again")
             content, held = self._make()
-            self._content, block = content, OpenBlock(content)
-            with block.undo:
+            self._content, block = content, OpenBlock(content, awaiting(_getframe(1)))
+            try:
                 content.open(block)
                 block.watch_task()
-                self._open = block
-                # Everything is in place, so nothing is undone here.
-                block.undo = block.undo.pop_all()
+            except BaseException:
+                block.close()
+                raise
+            self._open = block
             return held
         except BaseException as error:
             error.__traceback__ = drop_hidden_start(error.__traceback__)
@@ -88,26 +214,26 @@ class Block(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         __tracebackhide__ = True
-        block, content = self._open, self._content
-        if block is None or content is None:
-            raise RuntimeError("this block has not been entered")
+        block = self._open
+        if block is None:
+            raise RuntimeError("this block has not been entered: use it in `async with`")
         try:
-            with block.undo:
-                self._raise_own(block, content, error)
+            try:
+                self._raise_own(block, error)
+            finally:
+                block.close()
         except BaseException as own:
             own.__traceback__ = drop_hidden_start(own.__traceback__)
             raise
 
-    def _raise_own(self, block: OpenBlock, content: Content, error: BaseException | None) -> None:
+    def _raise_own(self, block: OpenBlock, error: BaseException | None) -> None:
         __tracebackhide__ = True
-        replacement = block.watch.leaving(error)
-        if replacement is not None:
-            if error is None:
-                raise replacement
-            raise replacement.with_traceback(drop_hidden(error.__traceback__)) from None
-        if error is None:
+        if block.is_closed:
+            return
+        raise_in_place(block.watch.leaving(error), error)
+        if error is None and not block.has_failed:
             try:
-                content.check()
+                block.content.check()
             except BaseException as failure:
                 block.watch.leaving(failure)
                 raise

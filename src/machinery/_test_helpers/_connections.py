@@ -2,6 +2,8 @@
 
 A connection owes one when something was sent on it since it last spoke, or when somebody has begun to wait for it and
 it has not spoken at all. Nothing is owed on connections that this loop accepted, and where both ends are in this loop.
+
+PYTEST_DONT_REWRITE
 """
 
 from asyncio import Task, current_task

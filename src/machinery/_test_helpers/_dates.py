@@ -1,4 +1,7 @@
-"""Dates that follow a clock, through time-machine, for blocks that ask for it with ``datetime=True``."""
+"""Dates that follow a clock, through time-machine, for blocks that ask for it with ``datetime=True``.
+
+PYTEST_DONT_REWRITE
+"""
 
 from datetime import datetime as _datetime
 from datetime import timedelta, timezone
@@ -43,19 +46,21 @@ class Dates:
             destination = None
         if destination is None or not _FIRST <= destination <= _LAST:
             raise ValueError(
-                f"start_time {clock.now!r} is no date: with datetime=True it has to be seconds since 1970 within the"
-                " years 1 to 9999"
+                "with datetime=True, start_time must be a date in seconds since 1970, within the years 1 to 9999,"
+                f" got {clock.now!r}"
             )
-        if self._travel is None:
-            travelling = travel(destination, tick=False)
-            self._traveller = travelling.start()
-            self._travel, self._thread = travelling, get_ident()
-        elif self._thread != get_ident():
+        thread = get_ident()
+        if self._travel is not None and self._thread != thread:
             raise RuntimeError(
                 "datetime=True is in use by a block in another thread: time-machine sets the date for the whole"
                 " process, so only one thread at a time can have it"
             )
         self.clocks.append(clock)
+        if self._travel is None:
+            travelling = travel(destination, tick=False)
+            # With nothing in between that could fail: `stop` must not end a journey that has not begun.
+            traveller = travelling.start()
+            self._travel, self._traveller, self._thread = travelling, traveller, thread
 
     def stop(self, clock: Clock) -> None:
         """Stop following on behalf of a clock; dates are real again when no clock is left."""

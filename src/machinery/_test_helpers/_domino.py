@@ -1,4 +1,7 @@
-"""One domino: a future that completes when its row says so."""
+"""One domino: a future that completes when its row says so.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Future, InvalidStateError, current_task
 from collections.abc import Callable, Generator
@@ -73,7 +76,10 @@ class FallingDomino:
     ) -> FutureCallback[None]:
         __tracebackhide__ = True
         if iscoroutinefunction(cb):
-            raise TypeError(f"a done-callback must be a plain function, got the coroutine function {cb!r}")
+            raise TypeError(
+                f"a done-callback must be a plain function, got the coroutine function {cb!r}:"
+                " call loop.create_task in a plain one"
+            )
         self.has_been_awaited = True
         callback = Callback(cb, copy_context() if context is None else context)
         if self._outcome is None:
@@ -134,7 +140,7 @@ class FallingDomino:
     def _result(self) -> Future[None]:
         __tracebackhide__ = True
         if self._outcome is None:
-            raise InvalidStateError(f"{self!r} has not been knocked over yet")
+            raise InvalidStateError(f"{self!r} has not been knocked over yet: await it first")
         return self._outcome
 
     def __repr__(self) -> str:

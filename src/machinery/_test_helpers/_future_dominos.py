@@ -1,4 +1,7 @@
-"""Dominos: futures that complete one after the other, so that concurrent code runs in the order that a test chooses."""
+"""Dominos: futures that complete one after the other, so that concurrent code runs in the order that a test chooses.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Event
 from collections.abc import Callable, Generator
@@ -232,7 +235,7 @@ class HeldDominos:
             check_own_loop(row.loop, row)
         if type(num) is not int:
             if isinstance(num, bool) or not hasattr(num, "__index__"):
-                raise TypeError(f"dominos are numbered by integers {row.valid_numbers()}, got {num!r}")
+                raise TypeError(f"the number of a domino must be an integer, got {num!r}: {row.valid_numbers()}")
             num = index(num)
         domino = row.dominos.get(num)
         return row.retrieve(num) if domino is None else domino

@@ -1,4 +1,7 @@
-"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait."""
+"""Calls listeners when an event loop is idle: when it has nothing left to run and would wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 import abc
 from asyncio import AbstractEventLoop, Task, TimerHandle
@@ -11,11 +14,13 @@ from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
 from machinery._test_helpers._patches import Patches
+from machinery._test_helpers._source import drop_hidden_start
 
 BUSY_AFTER = 100
 """How many iterations in a row count as busy."""
 
-_SAMPLE_EVERY = 10
+_SAMPLE_EVERY = 11
+"""Tasks that take turns do so in short cycles, and this is a multiple of none."""
 
 
 class Turn(IntEnum):
@@ -23,8 +28,9 @@ class Turn(IntEnum):
 
     DOMINOS = 0
     ALL_TASKS_BLOCKED = 1
-    CLOCKS = 2
-    DEADLOCKS = 3
+    ANSWERS = 2
+    CLOCKS = 3
+    DEADLOCKS = 4
 
 
 _LAST_TURN = Turn.DEADLOCKS
@@ -69,6 +75,10 @@ class CancellationWatcher(Protocol):
         ...
 
 
+def _run_main(hook: "IdleHook", run: Callable[[Any], Any], main: Any) -> Any:
+    return run(main)
+
+
 class IdleHook(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop is idle."""
 
@@ -85,10 +95,14 @@ class IdleHook(abc.ABC):
         """How many iterations the loop has run since it was last idle."""
         self.busy_tasks: WeakSet[Task[Any]] = WeakSet()
         """Tasks that were about to run in samples of these iterations."""
+        self._cancelled_tasks: WeakSet[Task[Any]] = WeakSet()
+        """Those of them that had been cancelled."""
         self.has_events: Callable[[], object] = bool
         """Return whether the loop would find an event now."""
         self.cancellation_watchers: list[CancellationWatcher] = []
         """Asked in each iteration, while no task runs."""
+        self.before_iteration: Callable[[], object] | None = None
+        """Called before each iteration in which something is ready, where the ready queue is known."""
         self.note_events: Callable[[Any], object] | None = None
         """Told what the selector reports, by loops that have one."""
         self.before_probe: Callable[[], object] | None = None
@@ -100,19 +114,21 @@ class IdleHook(abc.ABC):
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []
+        self.run_main: Callable[[IdleHook, Callable[[Any], Any], Any], Any] = _run_main
+        """Run the loop until a future is done."""
         self._real_close = loop.close
-        self._on_loop: dict[str, object] = {"close": self._close}
+        self._real_run_until_complete = loop.run_until_complete
+        self._on_loop: dict[str, object] = {"close": self._close, "run_until_complete": self._run_until_complete}
 
     def add(self, listener: Listener, *, first: bool = False) -> None:
-        """Ask a listener from now on, last or first of those with the same turn."""
-        if not self._listeners:
-            try:
-                self._install()
-            except BaseException:
-                self._uninstall()
-                raise
-            self.of_loop[self.loop] = self
+        """Ask a listener from now on, last or first of those with the same turn.
+
+        If this fails, :meth:`remove` undoes what has been done.
+        """
         self._listeners.insert(0 if first else len(self._listeners), listener)
+        if len(self._listeners) == 1:
+            self.of_loop[self.loop] = self
+            self._install()
         self._listeners.sort(key=_turn_of)
 
     def remove(self, listener: Listener) -> None:
@@ -121,8 +137,12 @@ class IdleHook(abc.ABC):
         if listener in self._listeners:
             self._listeners.remove(listener)
             if not self._listeners:
-                del self.of_loop[self.loop]
+                self.of_loop.pop(self.loop, None)
                 self._uninstall()
+
+    def listeners_of(self, turn: Turn) -> Iterator[Listener]:
+        """Return the listeners of a turn, in the order in which they are asked."""
+        return (listener for listener in self._listeners if listener.turn is turn)
 
     @property
     def is_busy(self) -> bool:
@@ -187,8 +207,15 @@ class IdleHook(abc.ABC):
         """Remember tasks that keep the loop busy; called in each iteration once it is busy."""
         if self.busy_iterations == BUSY_AFTER:
             self.busy_tasks.clear()
-        if self.busy_iterations % _SAMPLE_EVERY == 0:
-            self.busy_tasks.update(ready_tasks)
+            self._cancelled_tasks.clear()
+        if (self.busy_iterations - BUSY_AFTER) % _SAMPLE_EVERY == 0:
+            # One that has been cancelled just now is ready for that reason alone, and so not a second time.
+            for task in ready_tasks:
+                (
+                    self._cancelled_tasks
+                    if task.cancelling() and task not in self._cancelled_tasks
+                    else self.busy_tasks
+                ).add(task)
 
     def _ask(self, idle_seconds: float) -> float:
         """Ask the listeners until one acts, and return 0 then; else return when to ask again.
@@ -207,6 +234,14 @@ class IdleHook(abc.ABC):
             if wait < inf:
                 soonest, served = min(soonest, wait), turn
         return soonest
+
+    def _run_until_complete(self, future: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return self.run_main(self, self._real_run_until_complete, future)
+        except BaseException as error:
+            error.__traceback__ = drop_hidden_start(error.__traceback__)
+            raise
 
     def _close(self) -> None:
         if not self.loop.is_running():

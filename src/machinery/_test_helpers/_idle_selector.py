@@ -1,4 +1,7 @@
-"""The idle hook for asyncio's own loops."""
+"""The idle hook for asyncio's own loops.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Collection, Iterator
@@ -110,6 +113,8 @@ class SelectorHook(IdleHook):
             self.events_seen += 1
             if self.note_events is not None:
                 self.note_events(events)
+        if self.before_iteration is not None and self._ready:
+            self.before_iteration()
         return events
 
     def _when_idle(self, timeout: float | None) -> Any:

@@ -1,4 +1,7 @@
-"""The idle hook for uvloop."""
+"""The idle hook for uvloop.
+
+PYTEST_DONT_REWRITE
+"""
 
 import select
 from asyncio import AbstractEventLoop, Handle, TimerHandle
@@ -11,8 +14,9 @@ from machinery._test_helpers._asyncio_internals import uvloop_backend
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._real_time import monotonic
 
-# Windows has none.
+# Windows has neither.
 _poll: Any = getattr(select, "poll", None)
+_POLLIN: int = getattr(select, "POLLIN", 0)
 
 _SLOW_POLL = 0.01
 _QUIET_ITERATIONS = 2
@@ -163,7 +167,7 @@ def _poll_of(loop: AbstractEventLoop) -> Callable[[], object]:
     if backend is None or _poll is None:
         return bool
     sockets = _poll()
-    sockets.register(backend, select.POLLIN)
+    sockets.register(backend, _POLLIN)
     return partial(sockets.poll, 0)
 
 

@@ -1,7 +1,9 @@
 """What this package knows of other packages.
 
-They are anyio, asgiref, alt-pytest-asyncio, psycopg, pytest, pytest-timeout, execnet and unittest.
+They are anyio, asgiref, alt-pytest-asyncio, execnet, psycopg, pytest and two of its plugins, and unittest.
 Where one of them changes, only what is said of it here gets lost: its work is not seen, or a report says too much.
+
+PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop
@@ -9,6 +11,7 @@ from sys import _current_frames, modules
 from threading import Thread, Timer
 from threading import enumerate as all_threads
 from types import FrameType
+from typing import Any
 
 ANYIO = "anyio._backends._asyncio"
 """The module that has to be loaded for there to be threads of anyio."""
@@ -49,13 +52,19 @@ def busy_anyio_threads(loop: AbstractEventLoop) -> list[Thread]:
     ]
 
 
+def serves_another_task(main: Any) -> bool:
+    """Return whether a coroutine only hands a test or a fixture to the task in which anyio's plugin runs them all."""
+    frame = getattr(main, "cr_frame", None)
+    return frame is not None and frame.f_globals["__name__"] == ANYIO and main.__qualname__.startswith("TestRunner.")
+
+
 def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:
-    """Return whether a thread is pytest-timeout's timer, or belongs to execnet, by which pytest-xdist gives orders."""
+    """Return whether a thread is pytest-timeout's timer, execnet's (for pytest-xdist) or pytest-rerunfailures'."""
     function = getattr(thread, "function", None)
     if isinstance(thread, Timer) and getattr(function, "__module__", None) == "pytest_timeout":
         return True
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("execnet."):
+        if str(frame.f_globals.get("__name__")).startswith(("execnet.", "pytest_rerunfailures")):
             return True
         frame = frame.f_back
     return False

@@ -1,4 +1,7 @@
-"""The running event loop, and its idle hook."""
+"""The running event loop, and its idle hook.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, get_running_loop
 
@@ -25,9 +28,14 @@ def check_own_loop(loop: AbstractEventLoop, what: object) -> None:
     running = running_loop_or_none()
     if running is not None and running is not loop:
         raise RuntimeError(
-            f"{what!r} belongs to {loop!r}, but {running!r} is running: open the block in the loop that uses it; for a"
-            " fixture of pytest-asyncio, give the fixture and the test the same loop_scope"
+            f"{what!r} belongs to {_identified(loop)}, but {_identified(running)} is running: open the block in the"
+            " loop that uses it; for a fixture of pytest-asyncio, give the fixture and the test the same loop_scope"
         )
+
+
+def _identified(loop: AbstractEventLoop) -> str:
+    # Two loops of the same kind mostly have the same repr.
+    return f"the {type(loop).__name__} at {id(loop):#x}"
 
 
 def idle_hook(loop: AbstractEventLoop) -> IdleHook:

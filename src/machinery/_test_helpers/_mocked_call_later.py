@@ -1,4 +1,7 @@
-"""Virtual time for asyncio tests: waiting for hours takes no real time."""
+"""Virtual time for asyncio tests: waiting for hours takes no real time.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop
 from contextlib import AbstractAsyncContextManager
@@ -158,7 +161,7 @@ def _made(
 ) -> tuple[VirtualTime, MockedCallLater]:
     __tracebackhide__ = True
     if ctx is not None and not hasattr(ctx, "loop"):
-        raise TypeError(f"ctx must have a loop, got {ctx!r}")
+        raise TypeError(f"ctx must have an attribute `loop`, got {ctx!r}")
     loop = running_loop(None if ctx is None else ctx.loop)
     clock = Clock(start_time=seconds_since_1970(start_time), precision=precision)
     if autojump_threshold is not None:

@@ -1,4 +1,7 @@
-"""The ends of connections that are in a loop itself, to tell them from servers elsewhere."""
+"""The ends of connections that are in a loop itself, to tell them from servers elsewhere.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,4 +1,7 @@
-"""Temporary replacements of an object's attributes, which may be removed in any order."""
+"""Temporary replacements of an object's attributes, which may be removed in any order.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Mapping
 
@@ -20,6 +23,10 @@ class Patches:
         for name, value in attributes.items():
             self._originals.setdefault(name, current.get(name, _ABSENT))
             setattr(self._target, name, value)
+
+    def replaces(self, name: str) -> bool:
+        """Return whether any of the sets replaces an attribute."""
+        return any(name in attributes for attributes in self._sets)
 
     def remove(self, attributes: Mapping[str, object]) -> None:
         """Take these replacements away, except where somebody else has since replaced them again."""

@@ -1,4 +1,7 @@
-"""For how long work that is done elsewhere holds what moves on a loop. Does not know where the work comes from."""
+"""For how long work that is done elsewhere holds what moves on a loop. Does not know where the work comes from.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import Task
 from collections.abc import Callable, Hashable

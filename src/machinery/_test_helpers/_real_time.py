@@ -1,4 +1,7 @@
-"""The real clock, whatever has been put into the module `time`."""
+"""The real clock, whatever has been put into the module `time`.
+
+PYTEST_DONT_REWRITE
+"""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""The rule by which dominos fall."""
+"""The rule by which dominos fall.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Event, Future, Task
 from collections.abc import Iterable
@@ -29,11 +32,11 @@ is_set = Event.is_set
 class NextDomino(Enum):
     """What the next domino waits for."""
 
-    ALL_HAVE_FALLEN = "all dominos have fallen"
+    ALL_HAVE_FALLEN = ""
     NOT_BEGUN = "begin() has not been called"
     NOT_RETRIEVED = "domino {0} has not been asked for: nothing has used futs[{0}] yet"
     NOT_AWAITED = "domino {0} has fallen, but nothing has awaited it"
-    READY = "domino {0} falls when the loop is idle next and no work is under way"
+    READY = "domino {0} is next: it falls once the event loop is idle and no work is under way"
 
 
 class Row:
@@ -53,10 +56,10 @@ class Row:
         self.is_closed = False
         self.knocked_over: Future[None] = loop.create_future()
         self.knocked_over.set_result(None)
-        self.participants = Participants()
+        self._tasks = Tasks(loop)
+        self.participants = Participants(self._tasks.name)
         self._name = name
         self._next = 1
-        self._tasks = Tasks(loop)
         self._check_failure: BaseException | None = None
         self._block: OpenBlock
         self._work: WorkElsewhere
@@ -105,7 +108,7 @@ class Row:
         """Return a domino that is asked for for the first time."""
         __tracebackhide__ = True
         if not 1 <= num <= self.expected:
-            raise IndexError(f"there is no domino {num}: the valid numbers are {self.valid_numbers()}")
+            raise IndexError(f"there is no domino {num}: {self.valid_numbers()}")
         domino = self.dominos[num] = FallingDomino(self, num)
         self.log.info("domino %s%s was retrieved", num, self.of_name)
         if self.is_closed:
@@ -113,8 +116,8 @@ class Row:
         return domino
 
     def valid_numbers(self) -> str:
-        """Return the range of numbers, for messages."""
-        return f"from 1 to {self.expected}" if self.expected else "none, since expected is 0"
+        """Say which numbers there are, for messages."""
+        return f"the numbers go from 1 to {self.expected}" if self.expected else "expected=0 means that there are none"
 
     def on_idle(self, idle_seconds: float) -> float:
         """Knock over the next domino, if it is its turn and no work is under way."""
@@ -195,7 +198,7 @@ class Row:
                 elif task is not None:
                     behind = task_behind(task, unfinished)
                     listed += task, behind
-                    lines.append((num, f"{whose(behind, own)} at {waits_at(behind)}"))
+                    lines.append((num, f"{whose(behind, own)}\nat {waits_at(behind)}"))
         return lines, listed
 
     def __repr__(self) -> str:

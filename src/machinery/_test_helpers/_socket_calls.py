@@ -1,4 +1,7 @@
-"""The methods of a loop by which its tasks connect, read and watch sockets, while a block is open."""
+"""The methods of a loop by which its tasks connect, read and watch sockets, while a block is open.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Awaitable, Callable

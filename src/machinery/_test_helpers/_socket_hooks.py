@@ -1,4 +1,7 @@
-"""Tells what a loop's own thread sends and accepts, by methods of the class of all sockets while a block is open."""
+"""Tells what a loop's own thread sends and accepts, by methods of the class of all sockets while a block is open.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable

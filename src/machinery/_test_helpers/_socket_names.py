@@ -1,4 +1,7 @@
-"""The two ends of a socket, and what reports call them."""
+"""The two ends of a socket, and what reports call them.
+
+PYTEST_DONT_REWRITE
+"""
 
 import socket as _socket
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""The sockets of a loop, and on which of them nobody elsewhere can owe an answer."""
+"""The sockets of a loop, and on which of them nobody elsewhere can owe an answer.
+
+PYTEST_DONT_REWRITE
+"""
 
 from collections.abc import Callable, Collection, Hashable
 from typing import Any

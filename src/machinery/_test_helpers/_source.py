@@ -1,14 +1,28 @@
-"""Where a task waits, where a timer was set, and what things are called, for reports."""
+"""Where a task waits, where a timer was set, and what things are called, for reports.
+
+PYTEST_DONT_REWRITE
+"""
 
 import contextlib
 import os
 from asyncio import Task, isfuture
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from gc import get_referents
-from inspect import CORO_CREATED, getcoroutinestate, isasyncgen, isawaitable, iscoroutine, isgenerator
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CORO_CREATED,
+    getcoroutinestate,
+    isasyncgen,
+    isawaitable,
+    iscoroutine,
+    isgenerator,
+)
 from linecache import getline
-from os.path import abspath, dirname, relpath
+from os import getcwd
+from os.path import abspath, dirname
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -19,10 +33,11 @@ _HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath
 
 _SITE_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _STANDARD_LIBRARY = dirname(abspath(os.__file__)) + os.sep
-_PARENT_FOLDER = os.pardir
+_PACKAGE = f"{__name__.rpartition('.')[0]}."
 _SEPARATOR = os.sep
 _WIDTH = 80
 _MOST_FRAMES = 1000
+_SUSPENDABLE = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
 
 Origin = tuple[CodeType, int]
 """The code that did something and the instruction it was at; unlike a frame, it keeps nothing else alive."""
@@ -72,11 +87,11 @@ def location(place: Place) -> str:
     if _is_library(path):
         return f"{_inside_library(path)}:{line}"
     try:
-        relative = relpath(path)
-    except (OSError, ValueError):
-        # There is no current directory any more, or it is on another drive.
-        relative = path
-    return f"{path if relative.startswith(_PARENT_FOLDER) else relative}:{line}"
+        folder = getcwd() + _SEPARATOR
+    except OSError:
+        # There is no current directory any more.
+        folder = ""
+    return f"{path.removeprefix(folder)}:{line}"
 
 
 def drop_hidden_start(traceback: TracebackType | None) -> TracebackType | None:
@@ -124,8 +139,12 @@ def is_wrapper(task: "Task[Any]") -> bool:
 def task_name(task: "Task[Any]", coroutine: str | None = None) -> str:
     """Name a task; asyncio's own names are followed by that of its coroutine."""
     name = task.get_name()
-    coroutine = coroutine or _coroutine_of(task)
-    return f"task {brief(name)} ({coroutine})" if name.startswith("Task-") and coroutine else f"task {brief(name)}"
+    # Up to Python 3.13, an eager task without a name is called `None`.
+    if name.startswith("Task-") or name == "None":
+        coroutine = coroutine or _coroutine_of(task)
+        if coroutine:
+            return f"task {brief(name)} ({coroutine})"
+    return f"task {brief(name)}"
 
 
 def _coroutine_of(task: "Task[Any]") -> str | None:
@@ -142,6 +161,11 @@ def name_of(callback: object) -> str:
         callback = callback.func
     name = safe_getattr(callback, "__qualname__")
     return _short(name) if isinstance(name, str) else brief(callback)
+
+
+def is_own(callback: object) -> bool:
+    """Return whether a callback belongs to this package."""
+    return str(safe_getattr(callback, "__module__")).startswith(_PACKAGE)
 
 
 def safe_getattr(value: object, name: str) -> object:
@@ -174,6 +198,23 @@ def frames_of(task: "Task[Any]") -> Iterator[FrameType]:
         awaitable = inner
 
 
+def awaiting(frame: FrameType | None) -> list[CodeType]:
+    """Return the code of a running coroutine and of those that await it, innermost first."""
+    codes = []
+    while frame is not None and frame.f_code.co_flags & _SUSPENDABLE:
+        codes.append(frame.f_code)
+        frame = frame.f_back
+    return codes
+
+
+def is_still_awaited_by(task: "Task[Any]", codes: Sequence[CodeType]) -> bool:
+    """Return whether a task is still in the innermost of these coroutines, or in any that is the user's."""
+    now = {frame.f_code for frame in frames_of(task)}
+    return codes[0] in now or any(
+        code in now and not _is_hidden(code) and not _is_library(code.co_filename) for code in codes
+    )
+
+
 def _step_inside(awaitable: object) -> tuple[FrameType | None, object]:
     """Return the frame of a suspended awaitable, and what it waits for in turn."""
     for prefix, inner in (("cr", "cr_await"), ("gi", "gi_yieldfrom"), ("ag", "ag_await")):
@@ -199,7 +240,7 @@ def _innermost(places: list[Place]) -> str:
     users = [place for place in visible if not _is_library(place[0].co_filename)]
     if not users or users[-1] is visible[-1]:
         return _line(visible[-1])
-    return f"{_line(users[-1])} (inside {location(visible[-1])})"
+    return f"{_line(users[-1])}\n(inside {location(visible[-1])})"
 
 
 @cache
@@ -233,12 +274,12 @@ def _is_hidden(code: CodeType) -> bool:
 def _source(place: Place) -> str:
     """Return what stands at a place, if that can be trusted."""
     path, line = place[0].co_filename, place[1]
-    return _cut(getline(path, line).strip()) if path.endswith((".py", ".pyw", ">")) else ""
+    return getline(path, line).strip() if path.endswith((".py", ".pyw", ">")) else ""
 
 
 def _line(place: Place) -> str:
-    source = _source(place)
-    return f"{location(place)}: {source}" if source else location(place)
+    where, source = location(place), _source(place)
+    return f"{where}:\n{_cut(source)}" if source else where
 
 
 def _short(name: str) -> str:

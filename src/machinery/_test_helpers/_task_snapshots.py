@@ -1,4 +1,7 @@
-"""What the tasks of a loop are doing, read off for a report."""
+"""What the tasks of a loop are doing, read off for a report.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, all_tasks
 from collections.abc import Container, Iterable
@@ -12,10 +15,20 @@ from machinery._test_helpers._asyncio_internals import (
     ready_callbacks,
     ready_tasks,
     real_timers,
+    task_timed_out_by,
 )
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._report import TasksSnapshot
-from machinery._test_helpers._source import has_begun, is_wrapper, name_of, only_yields, raised_at, task_name, waits_at
+from machinery._test_helpers._source import (
+    has_begun,
+    is_own,
+    is_wrapper,
+    name_of,
+    only_yields,
+    raised_at,
+    task_name,
+    waits_at,
+)
 from machinery._test_helpers._tasks import Tasks
 
 AnyTask = Task[Any]
@@ -49,18 +62,24 @@ def tasks_snapshot(
     others = [task for task in unfinished if task is not own and task not in elsewhere]
     own_line = None
     if isinstance(error, CancelledError):
-        own_line = f"the task of this block was waiting at {raised_at(error.__traceback__)}"
+        own_line = f"the task of this block was waiting\nat {raised_at(error.__traceback__)}"
     elif error is None and own in unfinished and own not in elsewhere:
         own_line = f"{whose(own, own)} {doing(own)}"
-    polling, busy = _busy(hook, unfinished, own)
+    polling, busy = _busy_tasks(hook, unfinished)
+    named = {*polling, *busy}
     return TasksSnapshot(
         failed=failed,
         failed_count=failed_count,
-        own=own_line,
-        waiting=[f"{task_name(task)} {doing(task)}" for task in others],
-        polling=polling,
-        busy=busy,
-        wakeups=list(hook.possible_wakeups()) if error is None else (),
+        own=None if own in named else own_line,
+        waiting=[f"{task_name(task)} {doing(task)}" for task in others if task not in named],
+        polling=[f"{whose(task, own)}\nat {waits_at(task)}" for task in polling] if hook.is_busy else None,
+        busy=[f"{whose(task, own)}\nat {waits_at(task)}" for task in busy]
+        or [
+            name_of(callback)
+            for callback in ready_callbacks(hook.loop)
+            if not polling and hook.is_busy and not is_own(callback)
+        ],
+        wakeups=list(hook.possible_wakeups()) if error is None and not hook.is_busy else (),
     )
 
 
@@ -71,13 +90,14 @@ def whose(task: AnyTask | None, own: AnyTask | None) -> str:
 
 def doing(task: AnyTask) -> str:
     """Say what a task is doing."""
+    if task.done():
+        return "has ended"
     if not has_begun(task):
-        return f"has not begun yet, at {waits_at(task)}"
+        return f"has not begun yet\nat {waits_at(task)}"
     future = awaited_future(task)
     if isinstance(future, Future) and future.done() and not future.cancelled():
-        return f"is about to run at {waits_at(task)}"
-    in_real_time = " (a timer in real time, set before the block)" if _has_real_timer(task, future) else ""
-    return f"waits at {waits_at(task)}{in_real_time}"
+        return f"is about to run\nat {waits_at(task)}"
+    return f"waits\nat {waits_at(task)}{_real_timer(task, future)}"
 
 
 def task_behind(task: AnyTask, tasks: Iterable[AnyTask]) -> AnyTask:
@@ -88,22 +108,22 @@ def task_behind(task: AnyTask, tasks: Iterable[AnyTask]) -> AnyTask:
     return next((other for other in tasks if other in behind or task in gathered(awaited_future(other))), task)
 
 
-def _has_real_timer(task: AnyTask, future: object) -> bool:
-    timers = real_timers(task.get_loop()) if future is not None else ()
-    return any(arg is future for timer in timers for arg in callback_of(timer)[1])
+def _real_timer(task: AnyTask, future: object) -> str:
+    """Say so if what will wake a task is a timer in real time: next to virtual ones, it looks as if there were none."""
+    for timer in real_timers(task.get_loop()) if future is not None else ():
+        callback, args = callback_of(timer)
+        if any(arg is future for arg in args):
+            return "\n(in real time, set before the block)"
+        if task_timed_out_by(callback) is task:
+            return "\n(its timeout, set before the block, is in real time)"
+    return ""
 
 
-def _busy(hook: IdleHook, unfinished: list[AnyTask], own: AnyTask | None) -> tuple[list[str] | None, list[str]]:
+def _busy_tasks(hook: IdleHook, unfinished: list[AnyTask]) -> tuple[list[AnyTask], list[AnyTask]]:
+    """Return the tasks that keep a loop busy: those that poll with ``sleep(0)``, and without these the others."""
     if not hook.is_busy:
-        return None, []
+        return [], []
     polling = [task for task in unfinished if only_yields(task)]
-    if polling:
-        return _at(polling, own), []
-    # Tasks that are about to run because they were cancelled just now keep nothing busy.
-    running = {task for task in (*hook.busy_tasks, *ready_tasks(hook.loop)) if not task.cancelling()}
-    busy = _at([task for task in unfinished if task in running], own)
-    return [], busy or [name_of(callback) for callback in ready_callbacks(hook.loop)]
-
-
-def _at(tasks: Iterable[AnyTask], own: AnyTask | None) -> list[str]:
-    return [f"{whose(task, own)} at {waits_at(task)}" for task in tasks]
+    # Those that are about to run because they were cancelled just now keep nothing busy.
+    running = hook.busy_tasks or {task for task in ready_tasks(hook.loop) if not task.cancelling()}
+    return polling, [task for task in unfinished if task in running and not polling]

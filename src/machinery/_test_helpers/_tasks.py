@@ -1,4 +1,7 @@
-"""The tasks started in a block, and those of them that failed."""
+"""The tasks started in a block, and those of them that failed.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Container
@@ -35,7 +38,7 @@ class Tasks:
         task = self._create_task(coro, **kwargs)
         started = self._started
         started.append(ref(task))
-        if task.done() and failure_of(task) is not None:
+        if task.done():
             self._coroutine_names[task] = name_of(coro)
         if len(started) > self._sweep_at:
             # Sweeping when the list has doubled costs each task the same, however many there are.
@@ -72,10 +75,12 @@ class Tasks:
         return [task for started in self._started if (task := started()) is not None]
 
     def _failed(self, task: Task[Any], error: BaseException | None, *, retrieved: bool) -> FailedTask:
-        name = task_name(task, self._coroutine_names.get(task))
-        return FailedTask(
-            name, f"{brief(error)} at {raised_at(None if error is None else error.__traceback__)}", retrieved
-        )
+        place = raised_at(None if error is None else error.__traceback__)
+        return FailedTask(self.name(task), f"{brief(error)}\nat {place}", retrieved)
+
+    def name(self, task: Task[Any]) -> str:
+        """Name a task."""
+        return task_name(task, self._coroutine_names.get(task))
 
 
 def _matters(task: Task[Any]) -> bool:

@@ -1,4 +1,9 @@
-"""What the functions of the module `time` return while a block of virtual time is open, and in which thread."""
+"""What the functions of the module `time` return while a block of virtual time is open, and in which thread.
+
+While a block is open they are replaced in `time`, and where they have been taken out of it.
+
+PYTEST_DONT_REWRITE
+"""
 
 import time
 from collections.abc import Callable
@@ -12,6 +17,7 @@ from machinery._test_helpers._clock import Clock
 from machinery._test_helpers._dates import Dates
 from machinery._test_helpers._patches import Patches
 from machinery._test_helpers._real_time import threads_reading_it
+from machinery._test_helpers._time_names import TimeNames
 
 _lock = RLock()
 """Held while any of the state below changes. It is read without: each name is bound to a new object at once."""
@@ -21,7 +27,7 @@ _open: tuple[tuple[int, Clock], ...] = ()
 
 _of_thread: dict[int, Clock] = {}
 _borrowed: dict[int, Clock] = {}
-"""The clocks that executor threads read while they work for a block. Each thread changes its own entry only."""
+"""The clocks that executor threads read while they work for a block."""
 
 _patches = Patches(time)
 _dates = Dates()
@@ -43,6 +49,7 @@ def show(clock: Clock, *, datetime: bool = False) -> None:
             _real.update({name: getattr(time, name) for name in _virtual if getattr(time, name) is not _virtual[name]})
         _set_open((*_open, (get_ident(), clock)))
         if len(_open) == 1:
+            _names.replace()
             _patches.add(_virtual)
 
 
@@ -54,6 +61,7 @@ def hide(clock: Clock) -> None:
             _borrowed.pop(thread, None)
         if not _open:
             _patches.remove(_virtual)
+            _names.put_back()
         _dates.stop(clock)
 
 
@@ -72,12 +80,14 @@ def bound_to_clock(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _run_with_clock(clock: Clock, function: Callable[..., Any], *args: Any) -> Any:
     thread = get_ident()
-    if any(other is clock for _, other in _open):
-        _borrowed[thread] = clock
+    with _lock:
+        if any(other is clock for _, other in _open):
+            _borrowed[thread] = clock
     try:
         return function(*args)
     finally:
-        _borrowed.pop(thread, None)
+        with _lock:
+            _borrowed.pop(thread, None)
 
 
 def _set_open(blocks: tuple[tuple[int, Clock], ...]) -> None:
@@ -131,3 +141,5 @@ _virtual: dict[str, Callable[[], float]] = {
     "monotonic_ns": _monotonic_ns,
 }
 _real: dict[str, Callable[[], float]] = {name: getattr(time, name) for name in _virtual}
+
+_names = TimeNames(_virtual, list(_real.values()), list(_virtual.values()))

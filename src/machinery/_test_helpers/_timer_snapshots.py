@@ -1,4 +1,7 @@
-"""What the timers of a virtual clock are for, read off for a report."""
+"""What the timers of a virtual clock are for, read off for a report.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import Task
 from collections.abc import Iterable
@@ -31,21 +34,26 @@ def pending_timers(
 def describe_timer(
     timer: Timer, tasks: Iterable[AnyTask] = (), own: AnyTask | None = None, woken: list[AnyTask] | None = None
 ) -> str:
-    """Say what a timer is for: the task that waits for it, or its callback and the line that set it."""
-    woken = [] if woken is None else woken
+    """Say what a timer is for: the task that waits for it, or its callback and the line that set it.
+
+    :param woken: gets the tasks that it will wake; ``None`` if it has fired.
+    """
     callback, args = callback_of(timer)
     # Of `call_at(when, future.set_result, None)` as well as of what asyncio.sleep sets.
     futures = [future for future in (*args, safe_getattr(callback, "__self__")) if future is not None]
     for task in tasks:
         if any(awaited_future(task) is future for future in futures):
-            woken.append(task)
+            if woken is not None:
+                woken.append(task)
             return f"{whose(task, own)} {doing(task)}"
     place = set_at(timer.origin)
     timed_out = task_timed_out_by(callback)
     if place is None and timed_out is not None:
+        if woken is None:
+            return f"timeout of {whose(timed_out, own)}"
         woken.append(timed_out)
-        return f"timeout of {whose(timed_out, own)}, which {doing(timed_out)}"
+        return f"timeout of {whose(timed_out, own)},\nwhich {doing(timed_out)}"
     if callback is None:
         # It was cancelled after it had fired, as asyncio.sleep does with its own.
-        return "the end of a sleep or wait" if place is None else f"a callback set at {place}"
-    return name_of(callback) if place is None else f"{name_of(callback)}, set at {place}"
+        return "the end of a sleep or wait" if place is None else f"a callback,\nset at {place}"
+    return name_of(callback) if place is None else f"{name_of(callback)},\nset at {place}"

@@ -1,4 +1,7 @@
-"""The timers of a virtual clock: their handle, and the queue in which they wait."""
+"""The timers of a virtual clock: their handle, and the queue in which they wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable

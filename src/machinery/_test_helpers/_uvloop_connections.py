@@ -1,4 +1,7 @@
-"""What the TCP connections of uvloop have sent and received, as the system tells on Linux: its transports do not."""
+"""What the TCP connections of uvloop have sent and received, as the system tells on Linux: its transports do not.
+
+PYTEST_DONT_REWRITE
+"""
 
 import socket
 from asyncio import Task
@@ -96,7 +99,7 @@ class Watched:
         self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
         try:
             self.update()
-        except OSError:
+        except BaseException:
             self.let_go()
             raise
 

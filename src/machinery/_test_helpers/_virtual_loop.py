@@ -1,4 +1,7 @@
-"""The methods of a loop that virtual time replaces: `time`, `call_later` and `call_at`."""
+"""The methods of a loop that virtual time replaces: `time`, `call_later` and `call_at`.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import TimerHandle
 from collections.abc import Callable

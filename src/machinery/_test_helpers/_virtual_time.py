@@ -1,7 +1,11 @@
-"""The rule by which virtual time moves."""
+"""The rule by which virtual time moves.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -16,7 +20,7 @@ from machinery._test_helpers._idle import Turn
 from machinery._test_helpers._loops import idle_hook
 from machinery._test_helpers._pieces import PAUSE_BEFORE_SLEEP, PAUSE_BEFORE_TIMEOUT
 from machinery._test_helpers._real_time import monotonic
-from machinery._test_helpers._report import VirtualTimeSnapshot, virtual_time_report
+from machinery._test_helpers._report import VirtualTimeSnapshot, fitted, moment_text, virtual_time_report
 from machinery._test_helpers._source import brief, is_asleep
 from machinery._test_helpers._task_snapshots import tasks_snapshot, unfinished_tasks
 from machinery._test_helpers._tasks import Tasks
@@ -90,7 +94,9 @@ class VirtualTime:
     def _close(self) -> None:
         self.is_closed = self._virtual_loop.is_closed = True
         passed = {"virtual_seconds": self.clock.passed(), "real_seconds": monotonic() - self._began_at}
-        logger.debug("%r: %s virtual seconds took %.6f real seconds", self, *passed.values(), extra=passed)
+        # A test may have mocked what a log record is made of, such as time.time.
+        with suppress(Exception):
+            logger.debug("%r: %s virtual seconds took %.6f real seconds", self, *passed.values(), extra=passed)
 
     def _hand_over_timers(self) -> None:
         """Let pending timers go on in the time that surrounds the block, for what remains of their delay."""
@@ -99,9 +105,12 @@ class VirtualTime:
             return
         for _, _, reached in self._adds:
             reached.cancel()
+        # A loop's own call_later reads time.monotonic, which a test may have mocked.
+        is_nested = self.hook.patches.replaces("call_later")
+        call_later = self.loop.call_later if is_nested else self.hook.real_call_later
         for _, timer in waiting:
             delay = timer.when() - self.clock.now
-            timer.owner = TransferredTimer(self.loop.call_later(delay, run_handle, timer))
+            timer.owner = TransferredTimer(call_later(delay, run_handle, timer))
 
     async def add(self, amount: float) -> None:
         """Wait until the clock has moved by an amount."""
@@ -109,7 +118,7 @@ class VirtualTime:
         if finite("amount", amount) < 0:
             raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time cannot go backwards")
         if self.is_closed:
-            raise RuntimeError(f"{self!r}: its block has ended, so the clock does not move any more")
+            raise RuntimeError(f"{self!r} has ended, so its clock cannot move: call add inside the block")
         target = self.clock.due_at(self.clock.later(amount)[0])
         if target == NEVER:
             raise ValueError(f"amount is too large: the clock would overflow, got {amount!r}")
@@ -196,16 +205,21 @@ class VirtualTime:
 
     def _check_standstill(self, timer: Timer) -> None:
         """End the block if timers of one instant follow each other without end and nothing else happens."""
-        if self._rounds_here == _CHECK_EVERY or self.hook.events_seen != self._rounds_here_events:
+        something_happened = self.hook.events_seen != self._rounds_here_events or self.hook.has_events()
+        if self._rounds_here == _CHECK_EVERY or something_happened:
             self._rounds_here, self._rounds_here_events = _CHECK_EVERY, self.hook.events_seen
             self._rounds_here_since = monotonic()
         has_lasted = monotonic() - self._rounds_here_since >= STANDSTILL_SECONDS
         if has_lasted and self._rounds_here >= STANDSTILL_ROUNDS:
-            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task)
-            self._block.give_up(
-                f"time stands still at {self.clock.now!r}: {self._rounds_here:,} times in a row a timer has been set"
-                f" for this very instant, the latest for {what}"
+            what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task, [])
+            now = moment_text(self.clock.now, dates=self._datetime)
+            reason = (
+                f"time stands still at {now}",
+                f"  timers due at once have followed each other {self._rounds_here:,} times",
+                *fitted(f"the latest: {what}"),
             )
+            # Not before this timer has fired: the future that it completes would be cancelled by then.
+            self.loop.call_soon(self._block.give_up, "\n".join(reason))
 
     def pending(self) -> list[float]:
         """Return the deadlines of the timers that have not fired yet, sorted."""
@@ -224,10 +238,11 @@ class VirtualTime:
                 passed=self.clock.passed(),
                 real_seconds=monotonic() - self._began_at,
                 precision=self.clock.precision,
+                shows_dates=self._datetime,
                 only_add_moves=self._threshold == NEVER,
                 pending=pending,
                 pending_count=pending_count,
-                last_fired=None if last is None else (last.when(), describe_timer(last)),
+                last_fired=None if last is None else (last.when(), describe_timer(last, (), own)),
                 fired_count=len(self.called_times),
                 work=self._work.running(),
                 waits=error is None or isinstance(error, CancelledError),

@@ -1,4 +1,7 @@
-"""Waiting until all other tasks wait."""
+"""Waiting until all other tasks wait.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import AbstractEventLoop, Future
 from math import inf
@@ -40,8 +43,8 @@ async def wait_all_tasks_blocked() -> None:
     """
     hook = idle_hook(running_loop())
     waiter = _Waiter(hook.loop)
-    hook.add(waiter)
     try:
+        hook.add(waiter)
         await waiter.reached
     finally:
         hook.remove(waiter)

@@ -1,4 +1,7 @@
-"""What could still wake one of asyncio's own loops; where nothing can, a test would hang for ever."""
+"""What could still wake one of asyncio's own loops; where nothing can, a test would hang for ever.
+
+PYTEST_DONT_REWRITE
+"""
 
 import signal
 from asyncio import AbstractEventLoop

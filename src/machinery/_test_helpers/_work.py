@@ -1,4 +1,7 @@
-"""Work elsewhere: in executors, threads, child processes, the resolver and servers. Notes when it begins and ends."""
+"""Work elsewhere: in executors, threads, child processes, the resolver and servers. Notes when it begins and ends.
+
+PYTEST_DONT_REWRITE
+"""
 
 from asyncio import BaseEventLoop, SubprocessTransport
 from collections.abc import Awaitable, Callable, Hashable
@@ -63,9 +66,10 @@ class WorkElsewhere:
         """Return what is shared by the blocks of a loop, for one more block; ``undo`` is given what ends that."""
         work = cls._of_hook.get(hook)
         if work is None:
-            work = cls._of_hook[hook] = cls(hook)
+            work = cls(hook)
         undo(work._close)
         work._blocks += 1
+        cls._of_hook[hook] = work
         if work._blocks == 1:
             work._install()
         return work

@@ -1,0 +1,224 @@
+"""The answers from outside in one run of a scenario, and the moments at which they may arrive.
+
+PYTEST_DONT_REWRITE
+"""
+
+from asyncio import Future, Task, current_task
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from math import inf
+from sys import _getframe
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from machinery._test_helpers._asyncio_internals import ready_queue, running_loop_or_none
+from machinery._test_helpers._clock import NEVER
+from machinery._test_helpers._idle import Turn
+from machinery._test_helpers._orders import CLOCK, GO_ON, Chooser, Step
+from machinery._test_helpers._pieces import PAUSE_BEFORE_TIMEOUT
+from machinery._test_helpers._source import Place, location, place_of_caller, task_name
+from machinery._test_helpers._virtual_time import VirtualTime
+from machinery._test_helpers._work import WorkElsewhere
+
+POLLS = 100
+"""After so many iterations the oldest answer arrives though the loop is busy, since somebody may be polling for it."""
+
+_MOST_CLEANUP_ANSWERS = 1000
+
+
+class Outside(Protocol):
+    """What a scenario of :func:`.explore` is given, to mark what comes from outside."""
+
+    async def __call__(self, label: str, *, channel: Hashable = None) -> None:
+        """Wait for an answer from outside: a reply, a message, the callback of a driver.
+
+        Await it in the fake that stands for what is outside.
+
+        :param label: what arrives, for the report of an order that fails. Several answers may have the same.
+        :param channel: what comes by the same channel, such as a connection, arrives in the order in which it was
+            awaited; ``None`` is no channel.
+        :raises RuntimeError: after the run that it was given to, or in another event loop.
+        :raises TypeError: if ``channel`` is not hashable.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """An answer that somebody has asked for."""
+
+    number: int
+    label: str
+    channel: Hashable
+    place: Place | None
+    task: "Task[Any] | None"
+    """Who asked; ``None`` if that was the scenario itself."""
+    answer: "Future[None]"
+
+    def __str__(self) -> str:
+        by = "the scenario itself" if self.task is None else task_name(self.task)
+        at = "" if self.place is None else f" at {location(self.place)}"
+        return f"{self.label} ({self.number}), awaited{at} by {by}"
+
+
+class Answers:
+    """Lets answers arrive, and the clock move past them, as it is chosen."""
+
+    turn = Turn.ANSWERS
+
+    def __init__(self, time: VirtualTime, chooser: Chooser, tasks: "WeakSet[Task[Any]]") -> None:
+        self.asked: list[Call] = []
+        """All answers that have been asked for, in this order."""
+        self.steps: list[Step] = []
+        self.is_over = False
+        self.others_waited = False
+        """Whether another task of the run ever waited while an answer was outstanding."""
+        self.own_task: Task[Any] | None = None
+        """The task in which the scenario runs."""
+        self._tasks = tasks
+        self._time = time
+        self._hook = time.hook
+        self._chooser = chooser
+        self._outstanding: dict[int, Call] = {}
+        self._iteration = 0
+        self._latest_step = -1
+        """The iteration of the latest step."""
+        self._clock_may_interrupt = False
+        """Whether what runs now was set off by an answer, and the clock has not moved since the loop was idle."""
+        self._left: float = inf
+        """How many more answers may arrive; finite once the scenario has ended, when nothing is chosen any more."""
+        self._work: WorkElsewhere
+
+    def open(self, work: WorkElsewhere, undo: Callable[..., object]) -> None:
+        """Let answers arrive from now on; ``undo`` is given what ends that."""
+        self._work = work
+        undo(self._close)
+        self._hook.add(self)
+        # Where the ready queue is not known, the loop shows only when it is idle.
+        if ready_queue(self._hook.loop) is not True:
+            self._hook.before_iteration = self._before_iteration
+
+    def end_order(self) -> None:
+        """Let what is asked for from now on arrive first come, first served, while the loop is idle."""
+        self._left = _MOST_CLEANUP_ANSWERS
+
+    def on_loop_closed(self) -> None:
+        """Do nothing: the block is closed by its clock."""
+
+    def _close(self) -> None:
+        self.is_over = True
+        self._hook.before_iteration = None
+        self._hook.remove(self)
+        for call in self.outstanding():
+            call.answer.cancel()
+
+    async def outside(self, label: str, *, channel: Hashable = None) -> None:
+        """Wait until this answer arrives."""
+        __tracebackhide__ = True
+        loop = self._hook.loop
+        if self.is_over:
+            raise RuntimeError(f"outside({label!r}) was awaited after its run: use the one that the scenario is given")
+        if running_loop_or_none() is not loop:
+            raise RuntimeError(f"outside({label!r}) belongs to {loop!r}, but another loop is running")
+        hash(channel)
+        place = place_of_caller(_getframe(1))
+        task = current_task()
+        asker = None if task is self.own_task else task
+        call = Call(len(self.asked) + 1, label, channel, place, asker, loop.create_future())
+        self.asked.append(call)
+        self._outstanding[call.number] = call
+        try:
+            await call.answer
+        finally:
+            del self._outstanding[call.number]
+
+    def outstanding(self) -> Iterator[Call]:
+        """Return what has been asked for and has not arrived, in this order."""
+        return (call for call in self._outstanding.values() if not call.answer.done())
+
+    def on_idle(self, idle_seconds: float) -> float:
+        """Let an answer arrive, or the clock move past those that are outstanding."""
+        self._clock_may_interrupt = False
+        options = self._may_arrive()
+        if not options or self._left < 1:
+            return inf
+        wait = self._work.wait_for_dominos(self, idle_seconds, _pause)
+        if wait > 0:
+            return wait
+        self._note_others(options[0])
+        if self._left < inf:
+            self._left -= 1
+            self._give(options[0])
+            return 0
+        if self._clock_can_move():
+            options.append(CLOCK)
+        self._choose(options, None)
+        if self._hook.before_iteration is None:
+            self._before_iteration()
+        return 0
+
+    def _before_iteration(self) -> None:
+        """Let more arrive before the loop runs what is ready."""
+        if self._left == inf:
+            while self._choose_while_busy():
+                pass
+        self._iteration += 1
+
+    def _choose_while_busy(self) -> bool:
+        after = self._iteration - self._latest_step
+        options = self._may_arrive()
+        is_polled = bool(options) and after > POLLS
+        if self._clock_may_interrupt and self._clock_can_move():
+            options.append(CLOCK)
+        if not options:
+            return False
+        return self._choose(options if is_polled else [GO_ON, *options], after)
+
+    def _choose(self, options: list[int], after: int | None) -> bool:
+        """Do one of these, and return whether something has arrived or the clock has moved."""
+        chosen = self._chooser.choose(options, after)
+        if chosen == GO_ON:
+            return False
+        self._latest_step = self._iteration
+        if chosen == CLOCK:
+            self._clock_may_interrupt = False
+            self._time.on_idle(0.0)
+        else:
+            self._clock_may_interrupt = self._clock_may_interrupt or after is None
+            self._give(chosen)
+        self.steps.append(Step(chosen, after, options[0], self._time.clock.now))
+        return True
+
+    def _may_arrive(self) -> list[int]:
+        """Return the numbers of the answers that may arrive now: of each channel, the first that is outstanding."""
+        channels: set[Hashable] = set()
+        numbers: list[int] = []
+        for call in self.outstanding():
+            if call.channel is None or call.channel not in channels:
+                channels.add(call.channel)
+                numbers.append(call.number)
+        return numbers
+
+    def _clock_can_move(self) -> bool:
+        """Return whether nothing but its next deadline keeps the clock from moving."""
+        time = self._time
+        moment, _ = time.timers.first()
+        if not time.clock.moment < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
+            return False
+        return not self._work.may_hold or self._work.wait(time, _pause) <= 0
+
+    def _note_others(self, number: int) -> None:
+        if not self.others_waited:
+            asker = self.asked[number - 1].task
+            self.others_waited = any(task is not asker and not task.done() for task in self._tasks)
+
+    def _give(self, number: int) -> None:
+        self.asked[number - 1].answer.set_result(None)
+
+    def __repr__(self) -> str:
+        return "explore()"
+
+
+def _pause(_: object) -> float:
+    """Return for how long after a part of a real server's answer the next part is waited for."""
+    return PAUSE_BEFORE_TIMEOUT

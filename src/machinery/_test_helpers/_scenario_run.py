@@ -1,0 +1,171 @@
+"""One run of a scenario in a block of virtual time, after which nothing of it is left.
+
+PYTEST_DONT_REWRITE
+"""
+
+from asyncio import AbstractEventLoop, Task, current_task, wait
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from inspect import isawaitable
+from math import inf
+from threading import active_count
+from typing import Any
+from weakref import WeakSet
+
+from machinery._test_helpers._answers import Answers, Call, Outside
+from machinery._test_helpers._block import Block, OpenBlock
+from machinery._test_helpers._clock import Clock
+from machinery._test_helpers._idle import IdleHook, Turn
+from machinery._test_helpers._orders import Chooser
+from machinery._test_helpers._source import task_name
+from machinery._test_helpers._virtual_time import VirtualTime
+from machinery._test_helpers._work import WorkElsewhere
+
+Scenario = Callable[[Outside], Awaitable[object]]
+
+SURE_AFTER = 0.1
+UNSURE_AFTER = 2.0
+"""For how many real seconds a run may be idle where nothing can wake it: if only a thread could, and otherwise."""
+
+_CLEANUP_ROUNDS = 3
+_CLEANUP_SECONDS = 60
+
+
+class Run:
+    """The content of the block in which a scenario runs once."""
+
+    def __init__(self, loop: AbstractEventLoop, chooser: Chooser) -> None:
+        self._time = VirtualTime(loop, Clock(start_time=0, precision=0.1), "", None, datetime=False)
+        self.hook: IdleHook = self._time.hook
+        self._tasks: WeakSet[Task[Any]] = WeakSet()
+        """What the scenario has started; others may start tasks on the same loop, which are none of our business."""
+        self.answers = Answers(self._time, chooser, self._tasks)
+        self.not_arrived: list[Call] = []
+        """What was outstanding when the scenario ended."""
+        self.misuse: TypeError | None = None
+        """What is wrong with the scenario, whatever the order."""
+        self._loop = loop
+        self._kept_report: list[str] | None = None
+        self._start_task: Callable[..., Any]
+        self._block: OpenBlock
+        self._work: WorkElsewhere
+
+    async def play(self, scenario: Scenario) -> BaseException | None:
+        """Run the scenario, cancel what it leaves behind, and return what leaves its block."""
+        try:
+            await self._play(scenario)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:
+            return error
+        return None
+
+    async def _play(self, scenario: Scenario) -> None:
+        __tracebackhide__ = True
+        self.answers.own_task = current_task()
+        _run_of_context.set(self)
+        async with Block(lambda: (self, self.answers.outside)) as outside:
+            detector = EarlyDetector(self.hook, self._work, self._block)
+            self._block.undo.callback(self.hook.remove, detector)
+            # Before the detector of the block, which would wait for a second.
+            self.hook.add(detector, first=True)
+            try:
+                await self._called(scenario, outside)
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:
+                # Before anything is cancelled, while everything still waits where it waits.
+                self._kept_report = list(self._time.report(error))
+                await self._cancel_left_behind()
+                raise
+            left = await self._cancel_left_behind()
+        if left:
+            raise RuntimeError(
+                f"after this run, {', '.join(map(task_name, left))} did not end when cancelled {_CLEANUP_ROUNDS} times:"
+                " the tasks of a scenario have to end, so that it can run again"
+            )
+
+    async def _called(self, scenario: Scenario, outside: Outside) -> None:
+        __tracebackhide__ = True
+        awaitable: object = scenario(outside)
+        if not isawaitable(awaitable):
+            self.misuse = TypeError(f"scenario must be an async callable, but {scenario!r} returned {awaitable!r}")
+            raise self.misuse
+        await awaitable
+
+    async def _cancel_left_behind(self) -> "list[Task[Any]]":
+        """Cancel the tasks that the scenario has left, and return those that did not end."""
+        self.not_arrived = list(self.answers.outstanding())
+        self.answers.end_order()
+        left = self._unfinished()
+        for _ in range(_CLEANUP_ROUNDS):
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            await wait(left, timeout=_CLEANUP_SECONDS)
+            left = self._unfinished()
+        return left
+
+    def _unfinished(self) -> "list[Task[Any]]":
+        return [task for task in self._tasks if not task.done()]
+
+    def _create_task(self, coro: Any, **kwargs: Any) -> "Task[Any]":
+        task: Task[Any] = self._start_task(coro, **kwargs)
+        if _run_of_context.get() is self:
+            self._tasks.add(task)
+        return task
+
+    def open(self, block: OpenBlock) -> None:
+        """Let time be virtual, and answers arrive as they are chosen."""
+        self._block, undo = block, block.undo.callback
+        self._time.open(block)
+        undo(self._cancel_timers)
+        self._start_task = self._loop.create_task
+        attributes = {"create_task": self._create_task}
+        undo(self.hook.patches.remove, attributes)
+        self.hook.patches.add(attributes)
+        self._work = WorkElsewhere.opened(self.hook, undo)
+        self.answers.open(self._work, undo)
+
+    def _cancel_timers(self) -> None:
+        for _, timer in self._time.timers.waiting():
+            timer.cancel()
+
+    def check(self) -> None:
+        """Let the block end."""
+
+    def report(self, error: BaseException | None) -> Iterable[str]:
+        """Yield the lines of a report on virtual time."""
+        return self._time.report(error) if self._kept_report is None else self._kept_report
+
+
+class EarlyDetector:
+    """Ends a run in which nothing can happen any more, at once where that is certain."""
+
+    turn = Turn.DEADLOCKS
+
+    def __init__(self, hook: IdleHook, work: WorkElsewhere, block: OpenBlock) -> None:
+        self._hook = hook
+        self._work = work
+        self._block = block
+
+    def on_idle(self, idle_seconds: float) -> float:
+        """Give up when nothing can happen any more."""
+        if self._work.running():
+            return UNSURE_AFTER
+        patience = UNSURE_AFTER
+        if self._hook.nothing_can_wake():
+            # A thread of a pool that is about to take its work looks like one that waits for work.
+            patience = 0 if active_count() == 1 else SURE_AFTER
+        if idle_seconds < patience:
+            return patience - idle_seconds
+        reason = "deadlock: every task is waiting, no answer is outstanding, and nothing is left to wake one"
+        return 0 if self._block.give_up(reason) else inf
+
+    def on_loop_closed(self) -> None:
+        """Do nothing: the block is closed by its clock."""
+
+
+_run_of_context: ContextVar[Run | None] = ContextVar("run", default=None)
+"""The run that a task or callback belongs to."""

@@ -1,0 +1,170 @@
+"""What the plugin for pytest does while blocks are open: they watch the test, and are closed if nobody leaves them.
+
+PYTEST_DONT_REWRITE
+"""
+
+from asyncio import CancelledError, Task, current_task
+from collections.abc import Callable, Container, Coroutine
+from functools import wraps
+from inspect import iscoroutinefunction
+from threading import get_ident
+from typing import Any
+
+from machinery._test_helpers._asyncio_internals import running_loop_or_none
+from machinery._test_helpers._block import OpenBlock, WatchedRun, open_blocks, raise_in_place
+from machinery._test_helpers._loops import check_own_loop
+from machinery._test_helpers._task_watch import DeadlockDetector
+
+DeadlockDetector.gives_up_beside_connections_after = 10.0
+
+Test = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class WatchedTest:
+    """A test of pytest, and the blocks that matter to it."""
+
+    def __init__(self, item: Any) -> None:
+        self._item = item
+        self._before = {block: block.has_failed for block in open_blocks}
+        """The blocks that were open before, and whether anything had failed in them."""
+        self._runs: list[WatchedRun] = []
+        """Hypothesis runs a test more than once."""
+        self._given_up: dict[WatchedRun, Task[Any]] = {}
+        """Runs that a signal handler has ended for pytest, and their tasks, which still wait."""
+        self._wrapped_attribute: tuple[object, str, Test] | None = None
+
+    def wrap_function(self) -> None:
+        """Let the runner run what lets the blocks watch the task that it runs the test in."""
+        target, name = self._item, "obj"
+        hypothesis = getattr(getattr(target, name, None), "hypothesis", None)
+        if hypothesis is not None:
+            target, name = hypothesis, "inner_test"
+        function = getattr(target, name, None)
+        if iscoroutinefunction(function):
+            self._wrapped_attribute = target, name, function
+            setattr(target, name, self._wrapped(function))
+
+    def unwrap_function(self) -> None:
+        """Undo that."""
+        if self._wrapped_attribute is not None:
+            setattr(*self._wrapped_attribute)
+
+    def _wrapped(self, function: Test) -> Test:
+        @wraps(function)
+        async def run_test(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            run = self._begin_run()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                if run in self._given_up and isinstance(error, CancelledError):
+                    # anyio's plugin needs this task for the tests to come.
+                    self._given_up[run].uncancel()
+                    return None
+                raise_in_place(run.end(error), error)
+                if error.__traceback__ is not None:
+                    error.__traceback__ = error.__traceback__.tb_next
+                raise
+            raise_in_place(run.end(None), None)
+            return result
+
+        # alt-pytest-asyncio names the file and line of the test in its own failures.
+        run_test.__original__ = function  # type: ignore[attr-defined]
+        return run_test
+
+    def _begin_run(self) -> WatchedRun:
+        __tracebackhide__ = True
+        loop = running_loop_or_none()
+        if loop is not None:
+            for block in open_blocks:
+                if self._uses(block):
+                    check_own_loop(block.hook.loop, block.content)
+        run = WatchedRun(block for block in open_blocks if block.hook.loop is loop)
+        self._runs.append(run)
+        if loop is not None:
+            run.begin(current_task(), is_test=True)
+        return run
+
+    def _uses(self, block: OpenBlock) -> bool:
+        """Return whether a fixture of the test holds a block."""
+        fixture: Any = block.holder
+        if fixture is None or fixture.cached_result is None or block.thread != get_ident():
+            return False
+        values = getattr(self._item, "funcargs", {})
+        return values.get(fixture.argname, values) is fixture.cached_result[0]
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Add reports to what has failed the test, and close the blocks that it has left behind."""
+        if error is not None:
+            interrupted = [run for run in self._runs if not run.has_ended]
+            for run in interrupted:
+                run.end(error)
+            self.report_on(error)
+            left_behind = [block for block in _opened_since(self._before) if block.holder is None]
+            if interrupted or not self._runs:
+                for block in left_behind:
+                    _close(block, error)
+            for run in interrupted:
+                # The test would go on in the background of the tests after it.
+                if run.task is not None and (run.blocks or left_behind):
+                    self._given_up[run] = run.task
+                    run.task.cancel()
+        elif not getattr(self._item, "nofuncargs", False):
+            # What has failed was expected by the test. Failures of tests of unittest do not leave the call.
+            for block, had_failed in self._before.items():
+                block.has_failed = had_failed
+
+    def report_on(self, error: BaseException) -> None:
+        """Add to an exception the reports of the blocks that the test is in, if they are not there."""
+        # Some runners raise an exception of their own in place of the one that has ended the test.
+        was_replaced = bool(self._runs) and self._runs[-1].has_failed
+        of_runs = {block for run in self._runs for block in run.blocks}
+        opened = _opened_since(self._before)
+        for block in reversed(open_blocks):
+            if block in opened or block in of_runs or self._uses(block):
+                block.has_failed = True
+                waits = block in opened and block.watch.still_waits()
+                block.reports.attach_once(error, again=was_replaced, waits=waits)
+
+    def note_failure_of_setup(self) -> None:
+        """Note that a fixture has failed, so that dominos which another one holds are not expected to have fallen."""
+        names = getattr(self._item, "fixturenames", ())
+        for block in open_blocks:
+            if getattr(block.holder, "argname", None) in names:
+                block.has_failed = True
+
+    def close_what_is_left(self, error: BaseException | None) -> None:
+        """Close the blocks that were opened by the test, or by fixtures that are gone."""
+        opened = _opened_since(self._before)
+        for block in list(open_blocks):
+            fixture: Any = block.holder
+            if block in opened if fixture is None else fixture.cached_result is None:
+                _close(block, error)
+
+
+class OpenedByFixture:
+    """The blocks that a fixture opens."""
+
+    def __init__(self) -> None:
+        self._before = set(open_blocks)
+
+    def note(self, fixture: object, error: BaseException | None) -> None:
+        """Note the fixture with the blocks; close them if it has not got to its end."""
+        for block in _opened_since(self._before):
+            if block.holder is None:
+                if error is None:
+                    block.holder = fixture
+                else:
+                    _close(block, error)
+
+
+def _opened_since(before: Container[OpenBlock]) -> list[OpenBlock]:
+    """Return the blocks that this thread has opened since then and that are open still, newest first."""
+    return [block for block in reversed(open_blocks) if block not in before and block.thread == get_ident()]
+
+
+def _close(block: OpenBlock, error: BaseException | None) -> None:
+    """Close a block that nobody will leave in time."""
+    if error is not None:
+        block.reports.attach_once(error, waits=True)
+    block.close()
