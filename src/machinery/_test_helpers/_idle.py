@@ -109,8 +109,8 @@ class IdleHook(abc.ABC):
         """Called whenever a loop without a selector is looked at."""
         self.note_registered: Callable[[int], object] | None = None
         """Told of files that the loop begins to watch."""
-        self.answers_are_owed: Callable[[], bool] = bool
-        """Returns whether a server elsewhere owes an answer."""
+        self.work_is_under_way: Callable[[], bool] = bool
+        """Returns whether work elsewhere is under way, an answer that a server owes included."""
         self.patches = Patches(loop)
         self._some_are_cancelled = False
         self._listeners: list[Listener] = []

@@ -79,7 +79,7 @@ class SelectorHook(IdleHook):
         return next(self.possible_wakeups(), None) is None and not self.has_events()
 
     def only_connections_can_wake(self) -> bool:
-        return not self.answers_are_owed() and only_connections(self.possible_wakeups())
+        return not self.work_is_under_way() and only_connections(self.possible_wakeups())
 
     def _install(self) -> None:
         self._selector_patches.add(self._on_selector)

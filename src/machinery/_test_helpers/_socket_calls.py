@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from sys import _getframe
 from typing import Any
 
-from machinery._test_helpers._connections import Connections, owed_answer
+from machinery._test_helpers._connections import Connections
+from machinery._test_helpers._debts import owed_answer
 from machinery._test_helpers._known_tools import only_listens
 from machinery._test_helpers._pieces import Pieces
 from machinery._test_helpers._socket_names import normal

@@ -28,12 +28,12 @@ _DAY = 86400.0
 
 _ALARMS = {getattr(signal, name, None) for name in ("SIGALRM", "SIGPROF", "SIGVTALRM")}
 
-_WAITING = {"queue", "selectors", "socket", "socketserver", "ssl", "threading"}
-"""Modules in whose functions a thread waits for others, and does not work."""
-
 
 class Unlikely(str):
-    """Names something that could wake a loop, though nothing suggests that it will."""
+    """Names something that could wake a loop, though nothing suggests that it will.
+
+    Threads are such: what the loop has begun in one is known to be under way, and the others are mostly servers.
+    """
 
 
 class Connected(Unlikely):
@@ -91,5 +91,4 @@ def _busy_threads() -> Iterator[str]:
     for ident, frame in _current_frames().items():
         thread = threads.get(ident)
         if ident != get_ident() and not is_waiting_pool_worker(frame) and not is_test_tools_thread(thread, frame):
-            name = f"thread {brief(thread.name if thread is not None else ident)}"
-            yield Unlikely(name) if frame.f_globals.get("__name__") in _WAITING else name
+            yield Unlikely(f"thread {brief(thread.name if thread is not None else ident)}")

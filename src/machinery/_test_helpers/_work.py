@@ -4,24 +4,19 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import BaseEventLoop, SubprocessTransport
-from collections.abc import Awaitable, Callable, Hashable
-from contextvars import Context
-from functools import partial
+from collections.abc import Awaitable, Callable
 from math import inf
 from sys import _getframe, modules
-from threading import Thread, get_ident
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from machinery._test_helpers._asyncio_internals import keeps_functions_here
 from machinery._test_helpers._connections import Connections
 from machinery._test_helpers._idle import IdleHook
-from machinery._test_helpers._known_tools import ANYIO, busy_anyio_threads, thread_of_anyio_callback
+from machinery._test_helpers._known_tools import ANYIO
 from machinery._test_helpers._pieces import Pause, Piece, Pieces
 from machinery._test_helpers._socket_calls import socket_calls
 from machinery._test_helpers._socket_hooks import unwatch, watch
 from machinery._test_helpers._source import brief, place_of_caller, safe_getattr
-from machinery._test_helpers._time_module import bound_to_clock
 from machinery._test_helpers._uvloop_connections import UvloopConnections
 
 _LOOK_UPS = ("create_connection", "create_datagram_endpoint", "create_server", "getaddrinfo", "getnameinfo")
@@ -42,11 +37,9 @@ class WorkElsewhere:
         self._pieces = Pieces(hook)
         self._connections = Connections(hook, self._pieces)
         self._children: list[SubprocessTransport] = []
-        self._run_in_executor: Callable[..., Any] = self._loop.run_in_executor
-        self._call_soon_threadsafe: Callable[..., Any] = self._loop.call_soon_threadsafe
+        self._threads = ThreadWork(self._loop, self._pieces)
         self._attributes: dict[str, object] = {
-            "run_in_executor": self.run_in_executor,
-            "call_soon_threadsafe": self.call_soon_threadsafe,
+            **self._threads.attributes,
             "subprocess_exec": self._while_it_runs(self._loop.subprocess_exec),
             "subprocess_shell": self._while_it_runs(self._loop.subprocess_shell),
             **socket_calls(self._loop, self._connections, self._pieces),
@@ -82,7 +75,7 @@ class WorkElsewhere:
         elif self._counters is not None:
             self._counters.add(self._hook.files())
             self._hook.before_probe = self._counters.look
-        self._hook.answers_are_owed = self._answers_are_owed
+        self._hook.work_is_under_way = self._is_under_way
         self._hook.note_registered = self._connections.note_registered
 
     def _close(self) -> None:
@@ -91,7 +84,7 @@ class WorkElsewhere:
             self._hook.note_events = self._hook.note_registered = self._hook.before_probe = None
             if self._counters is not None:
                 self._counters.close()
-            self._hook.answers_are_owed = bool
+            self._hook.work_is_under_way = bool
             unwatch(self._loop)
             self._hook.patches.remove(self._attributes)
             self._of_hook.pop(self._hook, None)
@@ -117,9 +110,9 @@ class WorkElsewhere:
         self._look_around()
         return self._pieces.wait(mover, pause)
 
-    def _answers_are_owed(self) -> bool:
+    def _is_under_way(self) -> bool:
         self._look_around()
-        return any(piece.is_debt for piece in self._pieces.under_way.values())
+        return bool(self._pieces.under_way)
 
     def running(self) -> list[str]:
         """Describe what is under way, whether or not it holds."""
@@ -128,29 +121,6 @@ class WorkElsewhere:
             f"{piece.what()}{', over its limit' if piece.is_over_limit else ''}"
             for piece in self._pieces.under_way.values()
         ]
-
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
-        """Begin work in an executor, as the loop does."""
-        piece = Piece(("executor", _identity(func)), partial(_call, func), place_of_caller(_getframe(1)))
-        run = func
-        if keeps_functions_here(self._loop, executor):
-            run = bound_to_clock(partial(_run_and_note_thread, piece, func))
-        future = self._run_in_executor(executor, run, *args)
-        if hasattr(future, "add_done_callback") and not future.done():
-            self._pieces.begin(future, piece)
-            future.add_done_callback(self._pieces.end)
-        return future
-
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
-        """Call a callback from another thread, as the loop does."""
-        handle = self._call_soon_threadsafe(callback, *args, **kwargs)
-        thread = thread_of_anyio_callback(callback)
-        if thread is not None:
-            # It has finished one piece of work, and may have got the next by the time somebody looks.
-            self._pieces.end(thread)
-        else:
-            self._pieces.calling_threads.add(get_ident())
-        return handle
 
     def _while_awaited(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         name = getattr(begin, "__qualname__", type(begin).__qualname__)
@@ -181,41 +151,10 @@ class WorkElsewhere:
         return run
 
     def _look_around(self) -> None:
-        """Forget the children that have ended, and find anyio's busy threads, of which nobody tells."""
+        """Find what nobody tells: which children have ended, which threads of anyio are busy, who waits for a server."""
         self._connections.look_around()
+        self._threads.look_around()
         for child in self._children[:]:
             if child.get_returncode() is not None:
                 self._children.remove(child)
                 self._pieces.end(child)
-        if ANYIO in modules:
-            threads = busy_anyio_threads(self._loop)
-            for key in [key for key in self._pieces.under_way if isinstance(key, Thread) and key not in threads]:
-                self._pieces.end(key)
-            for thread in threads:
-                if thread not in self._pieces.under_way:
-                    piece = Piece(("thread", thread.ident), partial("work in thread {!r}".format, thread.name), None)
-                    piece.thread = thread.ident
-                    self._pieces.begin(thread, piece)
-
-
-def _run_and_note_thread(piece: Piece, func: Callable[..., Any], *args: Any) -> Any:
-    piece.thread = get_ident()
-    return func(*args)
-
-
-def _unwrapped(func: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(func, partial):
-        # asyncio.to_thread passes Context.run, with the function as its first argument.
-        in_context = isinstance(getattr(func.func, "__self__", None), Context)
-        func = func.args[0] if in_context and func.args else func.func
-    return func
-
-
-def _identity(func: Callable[..., Any]) -> Hashable:
-    func = _unwrapped(func)
-    return getattr(func, "__code__", None) or _call(func)
-
-
-def _call(func: Callable[..., Any]) -> str:
-    func = _unwrapped(func)
-    return f"{getattr(func, '__qualname__', type(func).__qualname__)}()"
