@@ -180,7 +180,9 @@ def test_short_pieces_of_work_at_different_times_do_not_add_up(
     async def main() -> None:
         async with thp.mocked_call_later():
             for _ in range(20):
-                await asyncio.to_thread(threading.Event().wait, 0.1)
+                # Without a deadline, there is nothing that the work could hold.
+                async with asyncio.timeout(5):
+                    await asyncio.to_thread(threading.Event().wait, 0.1)
                 await asyncio.sleep(1)
             assert time.time() == 20
 
