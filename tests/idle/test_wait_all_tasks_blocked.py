@@ -305,6 +305,8 @@ class TestOutsideOfTasks:
         waiting.send(None)
 
         await asyncio.sleep(0.01)
+        # On a slow machine the timer may be due before the loop is idle.
+        await thp.wait_all_tasks_blocked()
 
         assert step(waiting) is None
 

@@ -174,16 +174,19 @@ def test_short_pieces_of_work_at_different_times_do_not_add_up(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit for one instant begins again when the clock has moved, though no work is under way by then."""
-    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.5)
+    # Less than all of it takes together, and much more than a single piece takes, also on a busy machine.
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 1.5)
     # With anyio loaded, every move is looked at.
     monkeypatch.delitem(sys.modules, ANYIO, raising=False)
 
     async def main() -> None:
         async with thp.mocked_call_later():
-            for _ in range(10):
-                await asyncio.to_thread(threading.Event().wait, 0.1)
+            for _ in range(20):
+                # Without a deadline, there is nothing that the work could hold.
+                async with asyncio.timeout(5):
+                    await asyncio.to_thread(threading.Event().wait, 0.1)
                 await asyncio.sleep(1)
-            assert time.time() == 10
+            assert time.time() == 20
 
     asyncio.run(main())
 

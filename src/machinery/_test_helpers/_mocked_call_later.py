@@ -136,7 +136,7 @@ def mocked_call_later(
     :param name: appears in logs, reprs and reports.
     :param autojump_threshold: for how many real seconds the loop has to be idle before the clock moves by itself,
         whatever else is under way; with 0 nothing holds the clock, and with ``math.inf`` only ``add`` moves it.
-        ``None``: the clock waits for work elsewhere, up to 2 real seconds for each piece.
+        ``None``: the clock waits for work in threads and child processes, up to 2 real seconds for each piece.
     :param datetime: whether ``datetime.now()`` and everything else that ``time-machine`` covers follow the clock; this
         needs that package, which the extra ``datetime`` installs.
     :raises ValueError: on entering, if ``ctx`` belongs to another loop, or ``precision`` or ``start_time`` is out of
