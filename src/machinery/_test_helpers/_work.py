@@ -17,6 +17,7 @@ from machinery._test_helpers._pieces import Pause, Piece, Pieces
 from machinery._test_helpers._socket_calls import socket_calls
 from machinery._test_helpers._socket_hooks import unwatch, watch
 from machinery._test_helpers._source import brief, place_of_caller, safe_getattr
+from machinery._test_helpers._thread_work import ThreadWork
 from machinery._test_helpers._uvloop_connections import UvloopConnections
 
 _LOOK_UPS = ("create_connection", "create_datagram_endpoint", "create_server", "getaddrinfo", "getnameinfo")
@@ -151,7 +152,7 @@ class WorkElsewhere:
         return run
 
     def _look_around(self) -> None:
-        """Find what nobody tells: which children have ended, which threads of anyio are busy, who waits for a server."""
+        """Find what no event tells: children that have ended, busy threads of anyio, connections that nobody reads."""
         self._connections.look_around()
         self._threads.look_around()
         for child in self._children[:]:
