@@ -14,7 +14,7 @@ from machinery import test_helpers as thp
 from machinery._test_helpers import _asyncio_internals, _known_tools, _real_time, _task_watch, _time_module
 from machinery._test_helpers._clock import NEVER, Clock, shortest_decimal
 from tests.loops import Run, on_every_loop
-from tests.reports.reading import report_of
+from tests.reports.reading import logged, report_of
 from tests.state import state_of
 
 OTHER_LOOP = r"^<.+> belongs to the \w+ at (0x\w+), but the \w+ at (?!\1)0x\w+ is running: .*loop_scope$"
@@ -265,3 +265,32 @@ async def test_work_that_begins_when_its_block_has_been_left_reads_real_time() -
 
     assert inside == 100
     assert read() > 1_000_000_000
+
+
+@pytest.mark.proves("R5")
+def test_a_block_watches_the_task_that_entered_it_though_the_loop_stops_in_between(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Some runners run the loop once before they wait for the task of the test, which has begun by then."""
+    inside, stopped = asyncio.Event(), asyncio.Event()
+
+    async def client() -> None:
+        async with thp.mocked_call_later():
+            inside.set()
+            await asyncio.Event().wait()
+
+    async def test() -> None:
+        task = asyncio.create_task(client(), name="client")
+        await stopped.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(test())
+        loop.run_until_complete(inside.wait())
+        stopped.set()
+        loop.run_until_complete(task)
+
+    (report,) = logged(caplog)
+    assert report.startswith("cancelled from outside the block")

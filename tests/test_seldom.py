@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _pieces, _source, _wakeups, _work
+from machinery._test_helpers import _pieces, _source, _thread_work, _wakeups, _work
 from machinery._test_helpers._known_tools import ANYIO
 from machinery._test_helpers._loops import idle_hook
 from machinery._test_helpers._report import VirtualTimeSnapshot, virtual_time_report
@@ -123,7 +123,7 @@ async def test_work_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread()
     pieces.begin(thread, _pieces.Piece("kind", lambda: "work", None))
     monkeypatch.setitem(sys.modules, ANYIO, sys)
-    monkeypatch.setattr(_work, "busy_anyio_threads", lambda loop: [])
+    monkeypatch.setattr(_thread_work, "busy_anyio_threads", lambda loop: [])
 
     assert work.running() == []
     pieces.end(thread)

@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _work
+from machinery._test_helpers import _thread_work
 from tests.loops import Run, on_every_loop
 from tests.reports.reading import logged
 from tests.state import state_of
@@ -519,7 +519,7 @@ class TestThreadsOfAnyio:
             times.append(time.time())
 
         await anyio.to_thread.run_sync(int)
-        monkeypatch.setattr(_work, "busy_anyio_threads", none_at_work)
+        monkeypatch.setattr(_thread_work, "busy_anyio_threads", none_at_work)
         with near, far:
             loop.add_reader(near, read)
             async with thp.mocked_call_later():

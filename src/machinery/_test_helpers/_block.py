@@ -157,6 +157,9 @@ def run_main(hook: IdleHook, run: Callable[[Any], Any], main: Any) -> Any:
     if not watched.blocks or hook.loop.is_running() or serves_another_task(main):
         return run(main)
     if isinstance(main, Task):
+        if getattr(main.get_coro(), "cr_suspended", False):
+            # It has run before, and what it has begun has opened the blocks; they watch who entered them.
+            return run(main)
         watched.begin(main)
     elif iscoroutine(main):
         main = _watched(watched, main)
