@@ -39,6 +39,7 @@ async def amount(connection: asyncpg.Connection) -> object:
 ADD = "update account set amount = amount + $1 where owner = 'Ann'"
 
 
+@pytest.mark.proves("C4")
 @pytest.mark.parametrize("slow", ["shop", "bank"])
 async def test_a_lost_update_is_lost_whoever_is_slow(
     postgresql: PostgreSQL, slow: str, caplog: pytest.LogCaptureFixture
@@ -66,6 +67,7 @@ async def test_a_lost_update_is_lost_whoever_is_slow(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C4", "C5")
 @pytest.mark.parametrize("virtual", [False, True], ids=["in real time", "in virtual time"])
 async def test_a_row_lock_that_a_later_domino_releases_costs_the_bound_once(
     postgresql: PostgreSQL, virtual: bool, caplog: pytest.LogCaptureFixture
@@ -109,6 +111,7 @@ async def test_a_row_lock_that_a_later_domino_releases_costs_the_bound_once(
     assert f"127.0.0.1:{postgresql.port}" in warning
 
 
+@pytest.mark.proves("C5")
 async def test_a_row_lock_that_time_releases(postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture) -> None:
     """A transaction that stays open for a virtual minute keeps another waiting for exactly that long."""
     async with thp.mocked_call_later(), accounts(postgresql) as (one, two):
@@ -130,6 +133,7 @@ async def test_a_row_lock_that_time_releases(postgresql: PostgreSQL, caplog: pyt
     assert len(logged(caplog)) == 1
 
 
+@pytest.mark.proves("C4")
 async def test_an_hourly_job_meets_a_purchase(postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture) -> None:
     """Both helpers together: each hour interest is paid, and in the third hour a purchase comes in between."""
     paid: list[tuple[float, object]] = []

@@ -44,6 +44,7 @@ async def in_a_thread(work: Callable[[], object]) -> object:
         thread.join()
 
 
+@pytest.mark.proves("C2")
 async def test_our_own_server_of_a_client_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
     """The client has the last word each hour of the server, and does not speak for long."""
     async with thp.mocked_call_later():
@@ -66,6 +67,7 @@ async def test_our_own_server_of_a_client_elsewhere(caplog: pytest.LogCaptureFix
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_a_client_elsewhere_that_stays_connected(caplog: pytest.LogCaptureFixture) -> None:
     """What our server sends it, unasked, is not answered, and need not be."""
     connected = asyncio.Event()
@@ -88,6 +90,7 @@ async def test_a_client_elsewhere_that_stays_connected(caplog: pytest.LogCapture
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 @pytest.mark.parametrize("hosts", ["127.0.0.1", ["127.0.0.1", "::1"], "::"], ids=["IPv4", "both", "mapped"])
 async def test_both_ends_in_this_loop(hosts: str | list[str], caplog: pytest.LogCaptureFixture) -> None:
     """Also where the server sees an IPv4 client at an IPv6 address, as a dual-stack socket does."""
@@ -120,6 +123,7 @@ async def test_both_ends_in_this_loop(hosts: str | list[str], caplog: pytest.Log
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 @needs_unix_sockets
 async def test_both_ends_of_a_unix_socket_in_this_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The client's end has no name of its own."""
@@ -136,6 +140,7 @@ async def test_both_ends_of_a_unix_socket_in_this_loop(tmp_path: Path, caplog: p
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_a_socketpair_in_this_loop(caplog: pytest.LogCaptureFixture) -> None:
     """Two tasks talk to each other, by streams and by the loop's own calls."""
     loop = asyncio.get_running_loop()
@@ -163,6 +168,7 @@ async def test_a_socketpair_in_this_loop(caplog: pytest.LogCaptureFixture) -> No
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_datagrams_between_two_sockets_of_this_loop(caplog: pytest.LogCaptureFixture) -> None:
     """Each is answered an hour later."""
     loop = asyncio.get_running_loop()
@@ -188,6 +194,7 @@ async def test_datagrams_between_two_sockets_of_this_loop(caplog: pytest.LogCapt
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot wait for these")
 async def test_files_that_are_no_sockets(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody waits for a pipe into which nobody writes."""
@@ -208,6 +215,7 @@ async def test_files_that_are_no_sockets(caplog: pytest.LogCaptureFixture) -> No
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_a_server_that_nobody_asks(caplog: pytest.LogCaptureFixture) -> None:
     """A year passes beside a listening socket."""
     async with thp.mocked_call_later(), await asyncio.start_server(answer_after_an_hour, "127.0.0.1", 0):
@@ -218,6 +226,7 @@ async def test_a_server_that_nobody_asks(caplog: pytest.LogCaptureFixture) -> No
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_a_server_elsewhere_that_has_hung_up(caplog: pytest.LogCaptureFixture) -> None:
     """What is sent to it afterwards will not be answered."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

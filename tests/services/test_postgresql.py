@@ -35,6 +35,7 @@ def url(postgresql: PostgreSQL, driver: str) -> str:
 class TestAsyncpg:
     """asyncpg, which uses transports and protocols."""
 
+    @pytest.mark.proves("C1")
     async def test_connecting_and_asking_takes_no_virtual_time(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -48,6 +49,7 @@ class TestAsyncpg:
 
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C1")
     async def test_so_it_does_by_a_unix_socket(self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture) -> None:
         """PostgreSQL is often reached that way."""
         async with thp.mocked_call_later(), asyncio.timeout(0.1):
@@ -59,6 +61,7 @@ class TestAsyncpg:
 
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C1")
     async def test_a_slow_query_takes_no_virtual_time(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -72,6 +75,7 @@ class TestAsyncpg:
 
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C5")
     async def test_a_query_that_does_not_end_meets_its_timeout(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -86,6 +90,7 @@ class TestAsyncpg:
         (warning,) = logged(caplog)
         assert f"127.0.0.1:{postgresql.port}" in warning
 
+    @pytest.mark.proves("C2")
     async def test_an_idle_pool_of_fifty_costs_nothing(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -114,6 +119,7 @@ class TestAsyncpg:
             await asyncio.sleep(2)
             assert pool.get_size() == 0
 
+    @pytest.mark.proves("C1")
     async def test_a_thousand_queries_and_sleeps(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -132,6 +138,7 @@ class TestAsyncpg:
 class TestPsycopg:
     """psycopg, which has the loop watch its files only while it waits."""
 
+    @pytest.mark.proves("C1")
     async def test_connecting_and_asking_takes_no_virtual_time(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -146,6 +153,7 @@ class TestPsycopg:
 
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C1")
     async def test_a_slow_query_takes_no_virtual_time(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -254,6 +262,7 @@ class TestSQLAlchemy:
 class TestNotifications:
     """What the server says by itself; nobody owes it."""
 
+    @pytest.mark.proves("C2")
     async def test_asyncpg_hears_at_the_virtual_time_at_which_somebody_notifies(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -281,6 +290,7 @@ class TestNotifications:
         assert heard == [(3600, "0"), (7200, "1"), (10800, "2")]
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C2")
     async def test_so_does_psycopg(self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture) -> None:
         """Its generator looks for news every tenth of a second, and whenever there is something to read."""
         heard: list[tuple[float, str]] = []
@@ -310,6 +320,7 @@ class TestNotifications:
         assert heard == [(60, "0"), (120, "1"), (180, "2")]
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C2")
     async def test_psycopg_stops_listening_at_the_virtual_time(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -29,6 +29,7 @@ async def client(server: Redis, **options: Any) -> AsyncIterator[redis.Redis]:
         yield connected
 
 
+@pytest.mark.proves("C1")
 async def test_commands_take_no_virtual_time(redis_server: Redis, caplog: pytest.LogCaptureFixture) -> None:
     """Connecting and asking meets no timeout of one tick."""
     async with thp.mocked_call_later():
@@ -41,6 +42,7 @@ async def test_commands_take_no_virtual_time(redis_server: Redis, caplog: pytest
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
 async def test_so_they_do_by_a_unix_socket(redis_server: Redis, caplog: pytest.LogCaptureFixture) -> None:
     """A pipeline of a hundred commands is one question with a long answer."""
     async with thp.mocked_call_later():
@@ -56,6 +58,7 @@ async def test_so_they_do_by_a_unix_socket(redis_server: Redis, caplog: pytest.L
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
 async def test_a_pop_that_the_server_ends_takes_no_virtual_time(
     redis_server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -68,6 +71,7 @@ async def test_a_pop_that_the_server_ends_takes_no_virtual_time(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C5")
 async def test_a_blocking_pop_is_answered_after_a_virtual_minute(
     redis_server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,6 +97,7 @@ async def test_a_blocking_pop_is_answered_after_a_virtual_minute(
     assert len(logged(caplog)) == 1
 
 
+@pytest.mark.proves("C2")
 async def test_subscribers_hear_at_the_virtual_time_at_which_somebody_publishes(
     redis_server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,6 +152,7 @@ async def test_who_waits_for_a_connection_gives_up_at_the_virtual_time(redis_ser
         await pool.aclose()
 
 
+@pytest.mark.proves("C4")
 async def test_dominos_order_what_two_clients_do(redis_server: Redis, caplog: pytest.LogCaptureFixture) -> None:
     """Both read before either writes, so one increment is lost."""
     async with client(redis_server) as cache, thp.future_dominos(expected=4) as futs:

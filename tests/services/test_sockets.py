@@ -170,6 +170,7 @@ KINDS = [streams, unix_streams, protocol, datagrams, sock_calls, sock_datagrams,
 of_every_kind = pytest.mark.parametrize("connect", KINDS, ids=lambda connect: connect.__name__)
 
 
+@pytest.mark.proves("C1")
 @of_every_kind
 async def test_an_answer_takes_no_virtual_time(
     connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
@@ -184,6 +185,7 @@ async def test_an_answer_takes_no_virtual_time(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
 @of_every_kind
 async def test_connections_may_be_older_than_the_block(
     connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
@@ -199,6 +201,7 @@ async def test_connections_may_be_older_than_the_block(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 @of_every_kind
 async def test_a_connection_that_has_its_answer_holds_nothing(
     connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
@@ -215,6 +218,7 @@ async def test_a_connection_that_has_its_answer_holds_nothing(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C4")
 @of_every_kind
 async def test_time_that_is_added_ends_after_the_answer(connect: Connect, lines: Lines) -> None:
     """A task that asks every ten seconds has its answers at these times, also the last one."""
@@ -234,6 +238,7 @@ async def test_time_that_is_added_ends_after_the_answer(connect: Connect, lines:
     assert answers == [(10, "yes"), (20, "yes"), (30, "yes")]
 
 
+@pytest.mark.proves("C4")
 @of_every_kind
 async def test_dominos_fall_after_the_answer(connect: Connect, lines: Lines) -> None:
     """The first to ask gets the slowest answer, and yet is the first to go on."""
@@ -253,6 +258,7 @@ async def test_dominos_fall_after_the_answer(connect: Connect, lines: Lines) -> 
             assert order == ["first", "second"]
 
 
+@pytest.mark.proves("C5")
 @pytest.mark.parametrize("connect", [streams, unix_streams, datagrams], ids=lambda connect: connect.__name__)
 async def test_a_server_that_never_answers_is_given_up_after_the_bound(
     connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
@@ -269,6 +275,7 @@ async def test_a_server_that_never_answers_is_given_up_after_the_bound(
     assert "autojump_threshold" in warning
 
 
+@pytest.mark.proves("C7")
 async def test_the_warning_names_the_task_and_the_line_that_wait(
     lines: Lines, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -287,6 +294,7 @@ async def test_the_warning_names_the_task_and_the_line_that_wait(
     assert re.search(r"test_sockets\.py:\d+", warning)
 
 
+@pytest.mark.proves("C5")
 async def test_one_that_never_answers_does_not_let_time_run_past_others(
     lines: Lines, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -303,6 +311,7 @@ async def test_one_that_never_answers_does_not_let_time_run_past_others(
     assert len(logged(caplog)) == 1
 
 
+@pytest.mark.proves("C5")
 async def test_an_answer_that_was_released_after_the_bound_is_waited_for(lines: Lines) -> None:
     """The time that has gone past it does not go on past it when it comes at last."""
     async with thp.mocked_call_later(), streams(lines) as ask:
@@ -315,6 +324,7 @@ async def test_an_answer_that_was_released_after_the_bound_is_waited_for(lines: 
                 assert await waiting == "yes"
 
 
+@pytest.mark.proves("C3")
 async def test_answers_in_parts_are_waited_for_as_a_whole(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
     """No timeout strikes, and no sleep of others ends, between the parts."""
     async with thp.mocked_call_later(), streams(lines) as ask:
@@ -330,6 +340,7 @@ async def test_answers_in_parts_are_waited_for_as_a_whole(lines: Lines, caplog: 
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C3")
 @pytest.mark.proves("E3")
 async def test_an_exploration_waits_for_the_parts_of_an_answer(lines: Lines) -> None:
     """What is marked as coming from outside arrives after what a real server has begun to say."""
@@ -352,6 +363,7 @@ async def test_an_exploration_waits_for_the_parts_of_an_answer(lines: Lines) -> 
     assert log == ["word"] * 300 + ["answer"]
 
 
+@pytest.mark.proves("C5")
 @pytest.mark.parametrize("connect", [streams, datagrams], ids=lambda connect: connect.__name__)
 async def test_who_never_answers_costs_the_bound_once(
     connect: Connect, lines: Lines, caplog: pytest.LogCaptureFixture
@@ -367,6 +379,7 @@ async def test_who_never_answers_costs_the_bound_once(
     assert len(logged(caplog)) == 1
 
 
+@pytest.mark.proves("C6")
 async def test_somebody_who_polls_for_ever_does_not_hold_an_hour(
     lines: Lines, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -388,6 +401,7 @@ async def test_somebody_who_polls_for_ever_does_not_hold_an_hour(
     assert "the poller" in warning
 
 
+@pytest.mark.proves("C8")
 async def test_a_block_is_left_at_once_though_an_answer_is_owed(lines: Lines) -> None:
     """Leaving waits for nothing, and the answer comes after it in real time."""
     async with streams(lines) as ask:
@@ -402,6 +416,7 @@ async def test_a_block_is_left_at_once_though_an_answer_is_owed(lines: Lines) ->
 class TestThreshold:
     """`autojump_threshold` replaces the rule."""
 
+    @pytest.mark.proves("C8")
     async def test_with_zero_nothing_is_waited_for(self, lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
         """Timeouts strike and dominos fall whatever an answer would have been."""
         async with thp.mocked_call_later(autojump_threshold=0), streams(lines) as ask:
@@ -418,6 +433,7 @@ class TestThreshold:
 
         assert logged(caplog) == []
 
+    @pytest.mark.proves("C8")
     async def test_with_infinity_time_moves_by_hand_alone(self, lines: Lines) -> None:
         """An answer does not make time move, and is waited for by what moves it."""
         async with thp.mocked_call_later(autojump_threshold=float("inf")) as m, streams(lines) as ask:
@@ -431,6 +447,7 @@ class TestThreshold:
 class TestReports:
     """A report says what is owed."""
 
+    @pytest.mark.proves("C7")
     async def test_it_names_the_server_by_its_address(self, lines: Lines) -> None:
         """Not by the number of a file."""
         async with streams(lines) as ask:
@@ -444,6 +461,7 @@ class TestReports:
 
         assert re.search(rf"{lines.name} owes an answer for [\d.]+ s", "\n".join(caught.value.__notes__))
 
+    @pytest.mark.proves("C7")
     async def test_a_hopeless_wait_beside_an_idle_connection_is_told(self, lines: Lines) -> None:
         """Though something could still come, the report is logged after a while, and names the connection."""
         told = asyncio.Event()

@@ -24,6 +24,7 @@ def tls_lines(certificates: Certificates) -> Iterator[Address]:
         yield address
 
 
+@pytest.mark.proves("C1")
 async def test_the_handshake_and_the_answers_take_no_virtual_time(
     tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -43,6 +44,7 @@ async def test_the_handshake_and_the_answers_take_no_virtual_time(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_a_connection_that_has_its_answer_holds_nothing(
     tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -60,6 +62,7 @@ async def test_a_connection_that_has_its_answer_holds_nothing(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
 async def test_httpx_over_tls_takes_no_virtual_time(
     tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:

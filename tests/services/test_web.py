@@ -92,6 +92,7 @@ def uvicorn_in_thread() -> Iterator[str]:
     yield from InThread(config).run_in_thread()
 
 
+@pytest.mark.proves("C1")
 @with_both
 async def test_a_server_in_another_process_takes_no_virtual_time(
     client: Client, web_server: str, caplog: pytest.LogCaptureFixture
@@ -106,6 +107,7 @@ async def test_a_server_in_another_process_takes_no_virtual_time(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
 @with_both
 async def test_a_server_in_a_thread_takes_no_virtual_time(
     client: Client, uvicorn_in_thread: str, caplog: pytest.LogCaptureFixture
@@ -120,6 +122,7 @@ async def test_a_server_in_a_thread_takes_no_virtual_time(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C5", "C7")
 @with_both
 async def test_the_timeout_strikes_where_the_server_takes_longer_than_the_bound(
     client: Client, web_server: str, caplog: pytest.LogCaptureFixture
@@ -133,6 +136,7 @@ async def test_the_timeout_strikes_where_the_server_takes_longer_than_the_bound(
     assert web_server.split("/")[2] in warning
 
 
+@pytest.mark.proves("C1")
 @with_both
 async def test_many_requests_at_once_take_no_virtual_time(
     client: Client, web_server: str, caplog: pytest.LogCaptureFixture
@@ -167,6 +171,7 @@ async def test_httpx_closes_connections_that_were_idle_for_five_virtual_seconds(
         assert await get(web_server) != first
 
 
+@pytest.mark.proves("C4")
 @with_both
 async def test_dominos_order_requests(client: Client, web_server: str, caplog: pytest.LogCaptureFixture) -> None:
     """The slowest answer is the first, if the dominos say so."""

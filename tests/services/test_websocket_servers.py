@@ -35,6 +35,7 @@ def echo() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.proves("C3")
 async def test_a_connection_is_kept_alive_for_a_virtual_hour(echo: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each ping of the hour is answered before the clock moves on, and then the connection still works."""
     async with thp.mocked_call_later(), connect(echo, proxy=None, ping_interval=20, ping_timeout=1) as client:
@@ -47,6 +48,7 @@ async def test_a_connection_is_kept_alive_for_a_virtual_hour(echo: str, caplog: 
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
 async def test_a_thousand_messages_take_no_virtual_time(echo: str, caplog: pytest.LogCaptureFixture) -> None:
     """Connecting, talking and closing meet no timeout of one tick."""
     async with thp.mocked_call_later():
@@ -59,6 +61,7 @@ async def test_a_thousand_messages_take_no_virtual_time(echo: str, caplog: pytes
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C2")
 async def test_waiting_for_a_message_holds_nothing(echo: str, caplog: pytest.LogCaptureFixture) -> None:
     """Who listens to a server that says nothing gives up at the virtual time."""
     async with thp.mocked_call_later(), connect(echo, proxy=None, ping_interval=None) as client:
@@ -69,6 +72,7 @@ async def test_waiting_for_a_message_holds_nothing(echo: str, caplog: pytest.Log
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C5")
 async def test_a_server_that_does_not_answer_the_handshake_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     """At the virtual time, once the bound is over."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
