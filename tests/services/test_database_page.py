@@ -26,10 +26,8 @@ async def pool(postgresql: PostgreSQL) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-# The page begins here.
-
-
 async def test_a_query_takes_no_virtual_time(pool: asyncpg.Pool) -> None:
+    """Though the timeout is shorter than the query."""
     async with thp.mocked_call_later():
         async with asyncio.timeout(0.1):
             await pool.execute("select pg_sleep(0.3)")
@@ -41,6 +39,7 @@ async def test_a_query_takes_no_virtual_time(pool: asyncpg.Pool) -> None:
 
 
 async def deposit(pool: asyncpg.Pool, amount: int, reads: thp.Domino, writes: thp.Domino) -> None:
+    """Read, and write what was read plus the amount."""
     await reads
     before = await pool.fetchval("select amount from account")
     await writes
@@ -48,6 +47,7 @@ async def deposit(pool: asyncpg.Pool, amount: int, reads: thp.Domino, writes: th
 
 
 async def test_a_lost_update(pool: asyncpg.Pool) -> None:
+    """Both read before either writes."""
     async with thp.future_dominos(expected=4) as futs, asyncio.TaskGroup() as tasks:
         tasks.create_task(deposit(pool, 10, reads=futs[1], writes=futs[3]))
         tasks.create_task(deposit(pool, 5, reads=futs[2], writes=futs[4]))
