@@ -33,9 +33,21 @@ async def test_a_query_takes_no_virtual_time(pool: asyncpg.Pool) -> None:
             await pool.execute("select pg_sleep(0.3)")
         assert time.time() == 0
 
+
+async def pay_interest(pool: asyncpg.Pool) -> None:
+    """Pay it each hour."""
+    while True:
         await asyncio.sleep(3600)
-        assert await pool.fetchval("select amount from account") == 100
-        assert time.time() == 3600
+        await pool.execute("update account set amount = amount + 1")
+
+
+async def test_a_day_of_interest(pool: asyncpg.Pool) -> None:
+    """The last payment is done when `add` returns."""
+    async with thp.mocked_call_later() as m:
+        job = asyncio.create_task(pay_interest(pool))
+        await m.add(24 * 3600)
+        assert await pool.fetchval("select amount from account") == 124
+        job.cancel()
 
 
 async def deposit(pool: asyncpg.Pool, amount: int, reads: thp.Domino, writes: thp.Domino) -> None:
