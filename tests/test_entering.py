@@ -28,7 +28,7 @@ BLOCKS: dict[str, Callable[[], AbstractAsyncContextManager[object]]] = {
 }
 
 
-CANNOT_FAIL = {"<genexpr>", "__exit__", "let_go", "detach"}
+CANNOT_FAIL = {"<genexpr>", "__enter__", "__exit__", "let_go", "detach"}
 
 
 class Failing:
@@ -40,8 +40,8 @@ class Failing:
 
     def __call__(self, frame: FrameType, event: str, arg: object) -> None:
         """Count the call; as a profiling function, this ends once it has raised."""
-        # A generator is also called to be closed, where what is raised is only printed. Nor can it fail to release a
-        # lock, or to leave the file of a probing socket object to its owner.
+        # A generator is also called to be closed, where what is raised is only printed. Nor can it fail to enter a file
+        # that is open, to release a lock, or to leave the file of a probing socket object to its owner.
         function = frame.f_code.co_name if event == "call" else getattr(arg, "__name__", "")
         is_ours = frame.f_code.co_filename.startswith(SOURCE) and function not in CANNOT_FAIL
         if is_ours and event in ("call", "c_call"):

@@ -493,6 +493,21 @@ class TestNoticing:
             assert app.now() == 0
 
     @pytest.mark.proves("N6")
+    async def test_a_module_in_place_of_one_that_was_left_alone_is_noticed(
+        self, make_module: MakeModule, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There are as many modules, and as many references, as before."""
+        make_module("freezegun.x", now=REAL["time"])
+        async with thp.mocked_call_later():
+            pass
+        monkeypatch.delitem(sys.modules, "freezegun.x")
+        monkeypatch.undo()
+        app = make_module(now=REAL["time"])
+
+        async with thp.mocked_call_later():
+            assert app.now() == 0
+
+    @pytest.mark.proves("N6")
     async def test_a_reloaded_module_is_noticed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the names that it had, and with new ones."""
         monkeypatch.syspath_prepend(tmp_path)

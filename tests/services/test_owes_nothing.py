@@ -119,6 +119,8 @@ async def test_both_ends_in_this_loop(hosts: str | list[str], caplog: pytest.Log
                     await reader.readline()
             writer.close()
             await writer.wait_closed()
+            # Then the server's end has been closed as well.
+            await asyncio.sleep(3600)
 
     assert logged(caplog) == []
 

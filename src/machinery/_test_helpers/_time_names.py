@@ -53,6 +53,7 @@ class TimeNames:
         self._known: list[tuple[str, object, Namespace, list[str]]] = []
         self._replaced: list[tuple[Namespace, str]] = []
         self._module_count = 0
+        self._newest_module: object = None
         self._real_references = _references(real)
         """The fewest seen since the modules were looked at: one more may be a new name."""
         self._virtual_references = _references(virtual)
@@ -92,12 +93,15 @@ class TimeNames:
     def _may_be_others(self) -> bool:
         return (
             len(modules) != self._module_count
+            # A module may have come in place of another that was left alone.
+            or next(reversed(modules.values())) is not self._newest_module
             or any(map(gt, _references(self._real), self._real_references))
             or any(modules.get(key) is not module for key, module, _, _ in self._known)
         )
 
     def _look_for_names(self) -> None:
-        module_count, real_references = len(modules), _references(self._real)
+        module_count, newest_module = len(modules), next(reversed(modules.values()))
+        real_references = _references(self._real)
         known: list[tuple[str, object, Namespace, list[str]]] = []
         for root, key, module, namespace in _modules():
             if root in stdlib_module_names:
@@ -107,7 +111,8 @@ class TimeNames:
             names += [name for name in self._usual_names if name not in names and _is_no_module(namespace, name)]
             if names and not _is_left_alone(root, namespace):
                 known.append((key, module, namespace, names))
-        self._known, self._module_count, self._real_references = known, module_count, real_references
+        self._known, self._real_references = known, real_references
+        self._module_count, self._newest_module = module_count, newest_module
 
 
 def _references(functions: list[object]) -> list[int]:
