@@ -28,10 +28,15 @@ def install(session: nox.Session, group: str, *packages: str) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, group), *packages)
 
 
-def run_suite(session: nox.Session, *options: str, **env: str) -> None:
-    """Run the suite on the built wheel, without a look at `src`."""
+def run_suite(session: nox.Session, *options: str, runners: bool = False, **env: str) -> None:
+    """Run the suite on the built wheel, without a look at `src`.
+
+    tests/services has sessions of its own, and the processes of tests/runners are what they are in any session.
+    """
     install(session, "test", *map(str, DIST.glob("*.whl")))
-    session.run("pytest", "tests", "examples", "README.md", "docs", *options, *session.posargs, env=env)
+    paths = ["tests", "examples", "README.md", "docs", "--ignore=tests/services"]
+    paths += [] if runners else ["--ignore=tests/runners"]
+    session.run("pytest", *paths, *options, *session.posargs, env=env)
 
 
 @nox.session
@@ -48,7 +53,7 @@ def package(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, requires=["package"])
 def tests(session: nox.Session) -> None:
     """Run the suite on every supported Python; the processes of tests/runners on the oldest and the newest."""
-    run_suite(session, *([] if session.python in OLDEST_AND_NEWEST else ["--ignore=tests/runners"]))
+    run_suite(session, runners=session.python in OLDEST_AND_NEWEST)
 
 
 @nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
@@ -60,11 +65,11 @@ def tests_pytest_asyncio(session: nox.Session) -> None:
 @nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def tests_uvloop(session: nox.Session) -> None:
     """Run the suite on uvloop; the tests of what uvloop does not have are skipped, and listed at the end."""
-    # alt-pytest-asyncio cannot close a loop of uvloop. The tests of runners start processes with loops of their own.
-    run_suite(session, *PYTEST_ASYNCIO, "--uvloop", "-rs", "--ignore=tests/runners")
+    # alt-pytest-asyncio cannot close a loop of uvloop.
+    run_suite(session, *PYTEST_ASYNCIO, "--uvloop", "-rs")
 
 
-@nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
+@nox.session(python=PYTHONS[-1], requires=["package"])
 def tests_debug(session: nox.Session) -> None:
     """Run the suite in asyncio's debug mode."""
     run_suite(session, PYTHONASYNCIODEBUG="1")
@@ -77,7 +82,7 @@ def real_world(session: nox.Session) -> None:
     session.run("pytest", "tests/real_world", *session.posargs)
 
 
-@nox.session(python=[PYTHONS[0], PYTHONS[-1]], requires=["package"])
+@nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def services(session: nox.Session) -> None:
     """Run the tests that need real servers, in processes and threads of their own, and the clients of these."""
     install(session, "services", *map(str, DIST.glob("*.whl")))
