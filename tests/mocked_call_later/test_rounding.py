@@ -161,6 +161,8 @@ class TestRounding:
                 right.send(b"x")
                 received = await loop.sock_recv(left, 1)
                 await real_timer.wait()
+                while len(m.called_times) < 2:
+                    await asyncio.sleep(0)
                 timers[0].cancel()
 
                 assert (received, time.time()) == (b"x", 0)

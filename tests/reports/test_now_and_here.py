@@ -21,6 +21,7 @@ from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_fo
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
+EAGER = getattr(asyncio, "eager_task_factory", None)
 has_eager_tasks = pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
 
 
@@ -99,7 +100,7 @@ class TestNames:
     async def test_a_task_that_failed_in_its_eager_start_is_named_by_its_coroutine(self, name: str | None) -> None:
         """Or as somebody has named it."""
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)
+        loop.set_task_factory(EAGER)
         try:
             with pytest.raises(ValueError, match="seen") as caught:
                 async with thp.mocked_call_later():
@@ -122,7 +123,7 @@ class TestNames:
             await futs[1]
 
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)
+        loop.set_task_factory(EAGER)
         try:
             with pytest.raises(Boom) as caught:
                 async with thp.future_dominos(expected=2) as futs:
