@@ -146,7 +146,7 @@ class TestRounding:
     async def test_a_callback_that_sets_itself_again_at_once_leaves_the_loop_responsive(self) -> None:
         """The clock stands, but everything else that is ready runs, and so do events and real timers."""
         loop = asyncio.get_running_loop()
-        real_timer = asyncio.Event()
+        real_timer, called_again = asyncio.Event(), asyncio.Event()
         loop.call_later(0.01, real_timer.set)
         left, right = socket.socketpair()
         with left, right:
@@ -155,14 +155,15 @@ class TestRounding:
                 timers: list[asyncio.TimerHandle] = []
 
                 def again() -> None:
+                    if m.called_times:
+                        called_again.set()
                     timers[:] = [loop.call_later(0, again)]
 
                 again()
                 right.send(b"x")
                 received = await loop.sock_recv(left, 1)
                 await real_timer.wait()
-                while len(m.called_times) < 2:
-                    await asyncio.sleep(0)
+                await called_again.wait()
                 timers[0].cancel()
 
                 assert (received, time.time()) == (b"x", 0)
