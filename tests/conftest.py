@@ -68,7 +68,9 @@ NOT_ON_UVLOOP = {
     "test_a_program_does_in_virtual_time_what_it_does_in_real_time": "its real timers have another order",
     "test_a_scenario_that_keeps_the_cancellation_to_itself_is_reported_too": "deadlocks are never certain there",
     "test_a_task_that_polls_gets_an_answer_at_last": "it is never idle",
+    "test_a_task_that_failed_in_its_eager_start_is_named_by_its_coroutine": "runs no first step in an eager factory",
     "test_a_zero_delay_is_served_where_asyncio_would_serve_it": "serves timers before callbacks",
+    "test_an_eager_task_that_took_part_is_named_by_its_coroutine": "runs no first step in an eager factory",
     "test_an_interrupt_in_a_callback_that_is_due_at_once_loses_no_other": "other callbacks run before it stops",
     "test_an_interrupt_in_a_callback_stops_the_loop_as_it_does_without_us": "an interrupt in a callback ends pytest",
     "test_closing_the_loop_puts_everything_back": "has no selector",
@@ -81,6 +83,7 @@ NOT_ON_UVLOOP = {
     "test_the_warning_names_the_block_how_long_it_waited_and_all_that_it_moves_past": "as test_real_work_is_named",
     "test_the_watchdog_of_a_test_framework_is_real_inside_the_block": "its real timers are handles of its own",
     "test_what_a_thread_has_made_ready_comes_first": "has no selector",
+    "test_while_something_comes_from_a_socket_time_does_not_stand_still": "shows only what waits in a socket",
 }
 
 
