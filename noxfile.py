@@ -86,14 +86,14 @@ def real_world(session: nox.Session) -> None:
 def services(session: nox.Session) -> None:
     """Run the tests that need real servers, in processes and threads of their own, and the clients of these."""
     install(session, "services", *map(str, DIST.glob("*.whl")))
-    session.run("pytest", "tests/services", *session.posargs)
+    session.run("pytest", "tests/services", "--numprocesses=2", *session.posargs)
 
 
 @nox.session(requires=["package"])
 def services_uvloop(session: nox.Session) -> None:
     """Run them on uvloop; the tests of what is not seen there are skipped, and listed at the end."""
     install(session, "services", *map(str, DIST.glob("*.whl")))
-    session.run("pytest", "tests/services", *PYTEST_ASYNCIO, "--uvloop", "-rs", *session.posargs)
+    session.run("pytest", "tests/services", "--numprocesses=2", *PYTEST_ASYNCIO, "--uvloop", "-rs", *session.posargs)
 
 
 @nox.session
@@ -101,7 +101,7 @@ def coverage(session: nox.Session) -> None:
     """Measure the suite: every branch of `src` has to be taken; what the tests never reach is only shown."""
     install(session, "coverage", "--editable", ".")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "--numprocesses=2", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--include=tests/*")
     session.run("coverage", "report", "--include=src/*", "--fail-under=100")
