@@ -252,7 +252,7 @@ class DeadlockDetector:
         is_due = waited >= HOPELESS_AFTER if self._logged is None else waited >= self.gives_up_beside_connections_after
         if not is_due or not self._hook.only_connections_can_wake():
             return STUCK_AFTER
-        reason = "deadlock: every task is waiting, and only what an idle connection brings unasked could wake one"
+        reason = "deadlock: every task is waiting, and only an idle connection could wake one"
         if self._logged is not None:
             return self._give_up(reason)
         self._logged = self._hook.events_seen, waited
