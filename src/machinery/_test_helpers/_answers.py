@@ -143,7 +143,7 @@ class Answers:
         options = _may_arrive(self.outstanding())
         if not options or self._left < 1:
             return inf
-        wait = self._work.wait_for_dominos(self, idle_seconds, _pause)
+        wait = self._work.domino_hold_seconds(self, idle_seconds, _pause)
         if wait > 0:
             return wait
         self._note_others(options[0])
@@ -196,7 +196,7 @@ class Answers:
         moment, _ = time.timers.first()
         if not time.clock.tick < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
             return False
-        return not self._work.may_hold or self._work.wait(time, _pause) <= 0
+        return not self._work.may_hold or self._work.hold_seconds(time, _pause) <= 0
 
     def _note_others(self, number: int) -> None:
         if not self.others_waited:
