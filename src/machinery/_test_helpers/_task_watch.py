@@ -78,7 +78,7 @@ class Reports:
         try:
             error.add_note(text)
         except Exception:
-            # Its class has other ideas of `add_note` or `__notes__`.
+            # Its class overrides `add_note` or `__notes__`.
             _log_on_leaving("%s takes no notes, so the report of the block is here\n%s", type(error).__name__, text)
             return False
         return True
@@ -144,7 +144,7 @@ class TaskWatch:
         if cancelling > self.cancelling_seen:
             now = monotonic()
             self._handled_at = inf
-            # Code in which many timeouts strike must not pay for a report each time.
+            # Code in which many timeouts fire must not pay for a report each time.
             if self._snapshots < _ALWAYS_KEEP or now - self._snapshot_at > _KEEP_EVERY:
                 self._snapshot, self._snapshot_at = self._reports.text(None), now
                 self._snapshots += 1

@@ -168,7 +168,7 @@ class VirtualTime:
         return self._work.hold_seconds(self, partial(self._pause_before, goal))
 
     def _pause_before(self, goal: Moment, asker: Task[Any] | None) -> float:
-        """Return for how long after an answer the clock does not move to a moment: less if no timeout could strike."""
+        """Return for how long after an answer the clock does not move to a moment: less if no timeout could fire."""
         if asker is not None and is_asleep(asker):
             return PAUSE_BEFORE_SLEEP
         timers = self.timers.until(self.clock.tick_of(goal))
