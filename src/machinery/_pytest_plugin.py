@@ -1,6 +1,6 @@
-"""The plugin for pytest: blocks that fixtures hold watch the tests that use them.
+"""The pytest plugin: blocks opened by fixtures watch the tests that use them.
 
-Nothing else of this package is imported until somebody else has imported it.
+It imports nothing else of this package before other code does.
 
 PYTEST_DONT_REWRITE
 """
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from machinery._test_helpers._watched_tests import WatchedTest
 
 _BLOCK = "machinery._test_helpers._block"
-"""The module without which no block can be open."""
+"""While this module is not imported, no block can be open."""
 
 _test: pytest.StashKey[WatchedTest] = pytest.StashKey()
 
-# Wrappers of the old kind: those of the new kind are in the traceback of every failure, and unknown to older pytests.
+# Old-style hook wrappers: new-style ones show up in the traceback of every failure, and older pytests lack them.
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -41,7 +41,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Result[None]]:
-    """Note when a test fails before it begins."""
+    """Note if the set-up of a test fails."""
     outcome = yield
     if outcome.exception is not None and _BLOCK in modules:
         from machinery._test_helpers._watched_tests import WatchedTest
@@ -51,7 +51,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Result[None]]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Result[None]]:
-    """Let the blocks that are open watch the test."""
+    """Let the open blocks watch the test."""
     if _BLOCK not in modules:
         yield
         return
@@ -66,7 +66,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Result[None]]:
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None]:
-    """Add reports to what fails in a subtest, which does not leave the test."""
+    """Add reports to the failure of a subtest, which is not raised out of the test."""
     test = item.stash.get(_test, None)
     if test is not None and call.when == "call" and call.excinfo is not None:
         test.report_on(call.excinfo.value)
@@ -75,7 +75,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Result[None]]:
-    """Close the blocks that nobody has left."""
+    """Close the blocks that were left open."""
     outcome = yield
     if _BLOCK in modules:
         from machinery._test_helpers._watched_tests import WatchedTest

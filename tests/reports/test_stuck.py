@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _wakeups
+from machinery._test_helpers import _task_watch, _wakeups
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
 HOPELESS = "deadlock: every task is waiting and nothing is left to wake one"
@@ -454,6 +454,24 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
         writer.close()
         await writer.wait_closed()
         theirs.close()
+
+    @pytest.mark.proves("R8")
+    @either
+    async def test_beside_idle_connections_the_report_is_logged_before_the_block_is_ended(
+        self, block: Block, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The pytest plugin sets for how long it waits on."""
+        monkeypatch.setattr(_task_watch, "HOPELESS_AFTER", 0.2)
+        monkeypatch.setattr(_task_watch.DeadlockDetector, "gives_up_beside_connections_after", 0.4)
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        reason = "deadlock: every task is waiting, and only an idle connection could wake one"
+
+        with pytest.raises(thp.Stuck, match=f"^{reason}\n"):
+            async with block():
+                await wait_for_ever()
+        server.close()
+
+        assert [record.partition("\n")[0] for record in logged(caplog)] == [reason]
 
     @pytest.mark.proves("R5", "R8")
     async def test_what_could_still_wake_it_is_told_when_a_watchdog_ends_it(

@@ -290,7 +290,7 @@ async def test_the_warning_names_the_task_and_the_line_that_wait(
         task.cancel()
 
     (warning,) = logged(caplog)
-    assert re.search(rf"{lines.name} owes an answer for [\d.]+ s to task 'the poller' at ", warning)
+    assert re.search(rf"{lines.name} has owed an answer for [\d.]+ s to task 'the poller' at ", warning)
     assert re.search(r"test_sockets\.py:\d+", warning)
 
 
@@ -459,7 +459,7 @@ class TestReports:
             lines.released.set()
             assert await asking == "yes"
 
-        assert re.search(rf"{lines.name} owes an answer for [\d.]+ s", "\n".join(caught.value.__notes__))
+        assert re.search(rf"{lines.name} has owed an answer for [\d.]+ s", "\n".join(caught.value.__notes__))
 
     @pytest.mark.proves("C7")
     async def test_a_hopeless_wait_beside_an_idle_connection_is_told(self, lines: Lines) -> None:

@@ -21,13 +21,13 @@ from machinery._test_helpers._virtual_time import VirtualTime
 from machinery._test_helpers._work import WorkElsewhere
 
 POLLS = 100
-"""After so many iterations without rest, in which nothing came, the oldest answer arrives."""
+"""After so many busy iterations in which nothing arrived, the oldest answer arrives."""
 
 _MOST_CLEANUP_ANSWERS = 1000
 
 
 class Outside(Protocol):
-    """What a scenario of :func:`.explore` is given, to mark what comes from outside."""
+    """The argument of a scenario of :func:`.explore`, to mark what comes from outside."""
 
     async def __call__(self, label: str, *, channel: Hashable = None) -> None:
         """Wait for an answer from outside: a reply, a message, the callback of a driver.
@@ -35,9 +35,9 @@ class Outside(Protocol):
         Await it in the fake that stands for what is outside.
 
         :param label: what arrives, for the report of an order that fails. Several answers may have the same.
-        :param channel: what comes by the same channel, such as a connection, arrives in the order in which it was
+        :param channel: answers of the same channel, such as a connection, arrive in the order in which they were
             awaited; ``None`` is no channel.
-        :raises RuntimeError: after the run that it was given to, or in another event loop.
+        :raises RuntimeError: after the end of its run, or in another event loop.
         :raises TypeError: if ``channel`` is not hashable.
         """
         ...
@@ -45,14 +45,14 @@ class Outside(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """An answer that somebody has asked for."""
+    """A call of ``outside``: an answer that a task awaits."""
 
     number: int
     label: str
     channel: Hashable
     place: Place | None
     task: "Task[Any] | None"
-    """Who asked; ``None`` if that was the scenario itself."""
+    """The task that awaits it; ``None`` if that is the scenario itself."""
     answer: "Future[None]"
 
     def __str__(self) -> str:
@@ -62,13 +62,13 @@ class Call:
 
 
 class Answers:
-    """Lets answers arrive, and the clock move past them, as it is chosen."""
+    """Lets answers arrive, and the clock move past them, as the chooser decides."""
 
     turn = Turn.ANSWERS
 
     def __init__(self, time: VirtualTime, chooser: Chooser, tasks: "WeakSet[Task[Any]]") -> None:
         self.asked: list[Call] = []
-        """All answers that have been asked for, in this order."""
+        """All calls of ``outside`` so far, in order."""
         self.steps: list[Step] = []
         self.is_over = False
         self.others_waited = False
@@ -85,22 +85,22 @@ class Answers:
         """The iteration of the latest step."""
         self._polling = Polling(time.hook)
         self._clock_may_interrupt = False
-        """Whether what runs now was set off by an answer, and the clock has not moved since the loop was idle."""
+        """Whether an answer woke what runs now, and the clock has not moved since the loop was idle."""
         self._left: float = inf
-        """How many more answers may arrive; finite once the scenario has ended, when nothing is chosen any more."""
+        """How many more answers may arrive; finite once the scenario has ended, after which nothing is chosen."""
         self._work: WorkElsewhere
 
     def open(self, work: WorkElsewhere, undo: Callable[..., object]) -> None:
-        """Let answers arrive from now on; ``undo`` is given what ends that."""
+        """Let answers arrive from now on; ``undo`` is given the clean-up."""
         self._work = work
         undo(self._close)
         self._hook.add(self)
-        # Where the ready queue is not known, the loop shows only when it is idle.
+        # If the ready queue is hidden, only idleness can be seen.
         if ready_queue(self._hook.loop) is not True:
             self._hook.before_iteration = self._before_iteration
 
     def end_order(self) -> None:
-        """Let what is asked for from now on arrive first come, first served, while the loop is idle."""
+        """End the exploration: from now on answers arrive first come, first served, while the loop is idle."""
         self._left = _MOST_CLEANUP_ANSWERS
 
     def on_loop_closed(self) -> None:
@@ -134,7 +134,7 @@ class Answers:
             del self._outstanding[call.number]
 
     def outstanding(self) -> Iterator[Call]:
-        """Return what has been asked for and has not arrived, in this order."""
+        """Return the calls whose answers have not arrived, in order."""
         return (call for call in self._outstanding.values() if not call.answer.done())
 
     def on_idle(self, idle_seconds: float) -> float:
@@ -143,7 +143,7 @@ class Answers:
         options = _may_arrive(self.outstanding())
         if not options or self._left < 1:
             return inf
-        wait = self._work.wait_for_dominos(self, idle_seconds, _pause)
+        wait = self._work.domino_hold_seconds(self, idle_seconds, _pause)
         if wait > 0:
             return wait
         self._note_others(options[0])
@@ -176,7 +176,7 @@ class Answers:
         return self._choose(options if is_polled else [GO_ON, *options], after)
 
     def _choose(self, options: list[int], after: int | None) -> bool:
-        """Do one of these, and return whether something has arrived or the clock has moved."""
+        """Carry out one of the options; return whether an answer has arrived or the clock has moved."""
         chosen = self._chooser.choose(options, after)
         if chosen == GO_ON:
             return False
@@ -191,12 +191,12 @@ class Answers:
         return True
 
     def _clock_can_move(self) -> bool:
-        """Return whether nothing but its next deadline keeps the clock from moving."""
+        """Return whether the clock has a deadline to move to, and no work holds it."""
         time = self._time
         moment, _ = time.timers.first()
         if not time.clock.tick < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
             return False
-        return not self._work.may_hold or self._work.wait(time, _pause) <= 0
+        return not self._work.may_hold or self._work.hold_seconds(time, _pause) <= 0
 
     def _note_others(self, number: int) -> None:
         if not self.others_waited:
@@ -216,12 +216,12 @@ class Polling:
     def __init__(self, hook: IdleHook) -> None:
         self._hook = hook
         self._seen = 0, 0
-        """How often the loop had been idle, and had got events from its selector."""
+        """How often the loop had been idle, and had got events, at the last check."""
         self._since = 0
-        """The iteration in which either had become more."""
+        """The iteration in which either of these last increased."""
 
     def is_likely(self, iteration: int, after: int) -> bool:
-        """Return whether the loop has been busy for long, and nothing has come from its sockets or from ``outside``."""
+        """Return whether the loop has long been busy, without events from sockets or steps of the order."""
         seen = self._hook.times_idle, self._hook.events_seen
         if seen != self._seen:
             self._seen, self._since = seen, iteration
@@ -240,5 +240,5 @@ def _may_arrive(outstanding: Iterable[Call]) -> list[int]:
 
 
 def _pause(_: object) -> float:
-    """Return for how long after a part of a real server's answer the next part is waited for."""
+    """Return for how long to wait for the next part of a real server's answer."""
     return PAUSE_BEFORE_TIMEOUT

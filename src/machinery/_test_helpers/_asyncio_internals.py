@@ -35,13 +35,13 @@ futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` 
 behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
 ``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
-    Whether somebody waits for the first word of a server. Without them only some 50 ms are left for it.
+    Whether a task waits for a server to speak first. Without them a server gets only some 50 ms for that.
 ``asyncio.futures._set_result_unless_cancelled``
-    What ends a sleep. Without it all timers are taken for timeouts, before which answers get more time.
+    What ends a sleep. Without it all timers are treated as timeouts, before which answers get more time.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
     Documented, but not that futures and tasks look them up on the instance, nor that callbacks run in iterations
     between which sockets are read.
-    Without the first the clock never moves; without the second it overtakes what is in a socket.
+    Without the first the clock never moves; without the second it moves before what has arrived on sockets is read.
 ``loop._get_backend_id`` of uvloop
     The file descriptor that is readable when any socket of the loop is.
     Without it, protocols that talk to each other without futures, tasks or callbacks may be overtaken.

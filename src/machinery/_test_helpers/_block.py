@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Content(Protocol):
-    """What a helper puts into its block."""
+    """The part of a block that differs between the helpers."""
 
     @property
     def hook(self) -> IdleHook:
@@ -28,11 +28,11 @@ class Content(Protocol):
         ...
 
     def open(self, block: "OpenBlock") -> None:
-        """Replace and install what is needed; the undoing of each step is pushed before the step is taken."""
+        """Install everything; push the undo of each step before taking the step."""
         ...
 
     def check(self) -> None:
-        """Raise if the block must not end like this; called when no exception is leaving it."""
+        """Raise if the block must not end in its present state; called if no exception is leaving it."""
         ...
 
     def report(self, error: BaseException | None) -> Iterable[str]:
@@ -49,7 +49,7 @@ class OpenBlock:
         self.hook = content.hook
         self.reports = Reports(content.report)
         self.watch = TaskWatch(self.hook, self.reports, current_task(), entered_by)
-        """The latest of those below."""
+        """The watch of the task that is ended on deadlock: the last of ``_watches``."""
         self.thread = get_ident()
         self.holder: object = None
         """The fixture that opened it, if pytest's plugin knows one."""
@@ -66,12 +66,12 @@ class OpenBlock:
         self.watch.log_report(reason)
 
     def close(self) -> None:
-        """Undo everything, in place of the task that should have left the block."""
+        """Undo everything, also on behalf of a task that has not left the block."""
         self.is_closed = True
         self.undo.close()
 
     def watch_task(self) -> None:
-        """Let the hook know of the task, and look for deadlocks."""
+        """Register the task with the hook, and look for deadlocks."""
         detector = DeadlockDetector(self.hook, self.give_up, self._log_report)
         self.undo.callback(self.hook.remove, detector)
         self.hook.add(detector, first=True)
@@ -83,13 +83,13 @@ class OpenBlock:
     def watch_also(self, task: Task[Any] | None, *, is_test: bool) -> TaskWatch:
         """Watch another task, until :meth:`watch_no_more`."""
         watch = TaskWatch(self.hook, self.reports, task)
-        # alt-pytest-asyncio runs the loop for other reasons after it has made the task of a test, which begins then.
+        # alt-pytest-asyncio runs the loop for other tasks after it has created the test's task, which starts then.
         self._watches.insert(len(self._watches) if is_test else 1, watch)
         self._choose_watch()
         return watch
 
     def watch_no_more(self, watch: TaskWatch) -> None:
-        """Watch again what was watched before."""
+        """Stop watching that task, and watch the previous one again."""
         self._watches.remove(watch)
         self._choose_watch()
 
@@ -102,7 +102,7 @@ class OpenBlock:
 
     def _forget(self) -> None:
         self.is_closed = True
-        # An interrupt may have come before they were there.
+        # An interrupt may have come before they were added.
         if self.watch in self.hook.cancellation_watchers:
             self.hook.cancellation_watchers.remove(self.watch)
         if self in open_blocks:
@@ -114,7 +114,7 @@ open_blocks: list[OpenBlock] = []
 
 
 class WatchedRun:
-    """A run of a task while blocks are open that it has not entered itself: they watch this task too."""
+    """A run of a task that uses open blocks which it has not entered itself: they watch this task too."""
 
     def __init__(self, blocks: Iterable[OpenBlock]) -> None:
         self.blocks = list(blocks)
@@ -124,12 +124,12 @@ class WatchedRun:
         self._watches: list[tuple[OpenBlock, TaskWatch]] = []
 
     def begin(self, task: Task[Any] | None, *, is_test: bool = False) -> None:
-        """Let the blocks watch the task; that of a test is the one to end on deadlock, if there is another."""
+        """Let the blocks watch the task; if several are watched, the one of a test is ended on deadlock."""
         self.task = task
         self._watches = [(block, block.watch_also(task, is_test=is_test)) for block in self.blocks]
 
     def end(self, error: BaseException | None) -> BaseException | None:
-        """Add reports to what has ended the task, and return what has to be raised in its place, if anything.
+        """Add reports to the exception that has ended the task; return the one to raise instead, if any.
 
         :param error: raised by the task or, while it waits, by a signal handler.
         """
@@ -150,7 +150,7 @@ class WatchedRun:
 def run_main(hook: IdleHook, run: Callable[[Any], Any], main: Any) -> Any:
     """Run a loop until its main task has ended, and let the blocks of the loop watch that task.
 
-    This is how blocks that the set-up of a test has opened come to watch the test. The plugin for pytest does more.
+    So blocks that a test's set-up has opened watch the test. The pytest plugin does more.
     """
     __tracebackhide__ = True
     watched = WatchedRun(block for block in open_blocks if block.hook is hook)
@@ -158,7 +158,7 @@ def run_main(hook: IdleHook, run: Callable[[Any], Any], main: Any) -> Any:
         return run(main)
     if isinstance(main, Task):
         if getattr(main.get_coro(), "cr_suspended", False):
-            # It has run before, and what it has begun has opened the blocks; they watch who entered them.
+            # It has run before, and tasks that it started have opened the blocks; they watch those tasks.
             return run(main)
         watched.begin(main)
     elif iscoroutine(main):
@@ -178,7 +178,7 @@ async def _watched(watched: WatchedRun, main: Coroutine[Any, Any, T]) -> T:
 
 
 def raise_in_place(replacement: BaseException | None, error: BaseException | None) -> None:
-    """Raise what has to be raised in place of an exception, if anything."""
+    """Raise the replacement of an exception, if there is one."""
     __tracebackhide__ = True
     if replacement is not None:
         if error is None:
@@ -187,7 +187,7 @@ def raise_in_place(replacement: BaseException | None, error: BaseException | Non
 
 
 class Block(Generic[T]):
-    """Opens and closes what a helper puts into it; reports on exceptions; hides its own frames from tracebacks."""
+    """Opens and closes its content; adds reports to exceptions; hides its own frames in tracebacks."""
 
     def __init__(self, make: Callable[[], tuple[Content, T]]) -> None:
         self._make = make

@@ -1,7 +1,8 @@
 """Finds out which servers elsewhere owe an answer.
 
-A connection owes one when something was sent on it since it last spoke, or when somebody has begun to wait for it and
-it has not spoken at all. Nothing is owed on connections that this loop accepted, and where both ends are in this loop.
+Here a connection "speaks" when data comes from its other end. It owes an answer if something was sent on it since it
+last spoke, or if a task waits to read from it and it has never spoken. Nothing is owed on connections that this loop
+has accepted, or that have both ends in this loop.
 
 PYTEST_DONT_REWRITE
 """
@@ -22,13 +23,13 @@ from machinery._test_helpers._tls import TlsSessions
 
 
 class Connections:
-    """Notes what happens on the sockets of a loop, and finds out what is owed by it."""
+    """Tracks what happens on the sockets of a loop, and derives which answers are owed."""
 
     def __init__(self, hook: IdleHook, pieces: Pieces) -> None:
-        self.hears = hook.reports_events
-        """Whether it is told what the sockets do."""
+        self.gets_events = hook.reports_events
+        """Whether :meth:`note_events` is called with the events of the sockets."""
         self.silent: dict[Connection, bool] = {}
-        """Connections made in a block on which nobody has said anything, and whether they are new."""
+        """Connections made in a block on which neither end has sent anything, and whether they are new."""
         self._loop = hook.loop
         self._pieces = pieces
         self._sockets = Sockets(hook.files, self._forget)
@@ -36,7 +37,7 @@ class Connections:
         self._debts = Debts(hook.files, pieces, self._sockets)
 
     def note_registered(self, fd: int) -> None:
-        """Note that the loop begins to watch a file."""
+        """Note that the loop starts watching a file."""
         self._sockets.note_registered(fd)
         connection = self._sockets.known(fd)
         if connection is not None and connection.is_asked and connection.is_same():
@@ -48,23 +49,23 @@ class Connections:
         connection.destination = normal(destination)
         connection.tls = self._tls.link(connection) or connection.tls
         if connection.tls is not None:
-            if connection.tls.keeps_silent:
+            if connection.tls.sends_no_request:
                 return
             connection.tls.has_written = False
         self.note_asked(connection)
 
     def note_asked(self, connection: Connection, task: "Task[Any] | None" = None) -> None:
-        """Note that an answer is awaited, by a task if that is known and not the current one."""
+        """Note that an answer is awaited, by ``task`` or the current task."""
         connection.is_asked = True
         self.silent.pop(connection, None)
         self._debts.owe(connection, task)
 
     def note_tls_begun(self, tls: SSLObject, method: str) -> None:
-        """Note that a method that speaks TLS is called."""
+        """Note that a TLS method is called."""
         self._tls.note_begun(tls, method)
 
     def note_tls_done(self, tls: SSLObject, method: str, result: object) -> None:
-        """Note that such a method has returned."""
+        """Note that a TLS method has returned."""
         connection = self._tls.note_done(tls, method, result)
         if connection is not None:
             self.note_spoken(connection)
@@ -74,23 +75,23 @@ class Connections:
         self._sockets.note_accepted(socket)
 
     def note_connected(self, socket: Any) -> None:
-        """Note that a connection has been made, on which the other end may speak first."""
+        """Note that a connection has been made; the other end may speak first."""
         connection = self._sockets.of_socket(socket)
         if connection.ends is not None and not connection.ends.is_datagram:
             connection.asker = task_reference(current_task())
             self.silent[connection] = True
 
     def note_waiting(self, file: Any) -> None:
-        """Note that somebody begins to wait for a file.
+        """Note that a task or a library starts waiting for a file.
 
-        What is sent on one that is known by its number only is not seen, so each wait for it is for an answer.
+        If only its number is known, we do not see what is sent on it, so each wait counts as waiting for an answer.
         """
         connection = self._sockets.of_file(file)
         if isinstance(file, int) or connection.is_asked or not connection.has_spoken:
             self._debts.owe(connection)
 
     def note_listening(self, fd: int) -> None:
-        """Note that somebody only listens for what the other end may say."""
+        """Note that a file is watched only for notifications, which are no answers."""
         connection = self._sockets.known(fd)
         if connection is not None:
             self._debts.forgive(connection)
@@ -108,12 +109,12 @@ class Connections:
                     self._debts.note_progress(connection)
 
     def note_spoken(self, connection: Connection) -> None:
-        """Note that a connection has spoken."""
+        """Note that the other end of a connection has sent something."""
         self.silent.pop(connection, None)
         connection.has_spoken = True
         connection.is_asked = False
         if not self._debts.settle(connection) and self._pieces.has_moved:
-            # What comes after the clock has moved is no part of an answer that was given before.
+            # What arrives after the clock has moved is not part of the previous answer.
             connection.is_answering = False
         if connection.is_answering:
             self._pieces.note_answer(connection, connection.asker)
@@ -122,8 +123,8 @@ class Connections:
         """Note that a task has received something."""
         self.note_spoken(self._sockets.of_socket(socket))
 
-    def hear(self, file: Any, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        """Call what somebody has set for a file of a loop that does not report what its sockets do."""
+    def note_and_call(self, file: Any, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Run the callback of a file, and note the event, on a loop that does not report its events."""
         self.note_spoken(self._sockets.of_file(file))
         callback(*args)
 
@@ -132,7 +133,7 @@ class Connections:
         return self._sockets.of_file(fd)
 
     def look_around(self) -> None:
-        """Forget what is no debt or what nobody waits for any more, and find who waits for a first word."""
+        """Drop debts that no task waits for any more, and find tasks that wait for a server to speak first."""
         self._debts.look_around()
         for connection, is_new in list(self.silent.items()):
             task = task_waiting_for_stream(transport_of(self._loop, connection.fd))

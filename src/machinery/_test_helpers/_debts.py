@@ -26,7 +26,7 @@ class Debts:
         self._owing: set[Connection] = set()
 
     def owe(self, connection: Connection, task: "Task[Any] | None" = None) -> None:
-        """Note that an answer is owed from now on, unless that is known already or cannot be."""
+        """Note that an answer is owed from now on, unless one is owed already or no server elsewhere could answer."""
         server = self._sockets.server_of(connection)
         key: Hashable = connection
         kind: Hashable = connection
@@ -42,10 +42,10 @@ class Debts:
         connection.debts.append(key)
 
     def settle(self, connection: Connection) -> bool:
-        """Note that a connection has spoken; return whether it owed that."""
+        """Note that a connection has spoken; return whether it owed an answer."""
         piece = None
         if connection.debts and not self._sockets.owes_nothing(connection):
-            # Of datagrams to several destinations, the last is taken to be the one that was answered.
+            # If datagrams went to several destinations, we assume that the last one has answered.
             piece = self._pieces.end(connection.debts.pop())
         self.forgive(connection)
         if piece is None:
@@ -55,12 +55,12 @@ class Debts:
         return True
 
     def note_progress(self, connection: Connection) -> None:
-        """Note that the other end takes in what it has been asked."""
+        """Note that the other end is reading what was sent to it."""
         for key in connection.debts:
             self._pieces.note_progress(key)
 
     def look_around(self) -> None:
-        """Forget what is no debt, and what nobody waits for any more."""
+        """Drop debts that turned out to be none, and those that no task waits for any more."""
         watched = self._files() if self._owing else ()
         for connection in list(self._owing):
             # By now, servers in this loop have begun to listen.
@@ -76,7 +76,7 @@ class Debts:
 
 
 def owed_answer(kind: Hashable, server: Address | None, task: "Task[Any] | None" = None) -> Piece:
-    """Return the answer that a server owes to a task, or to the current one."""
+    """Return a piece of work for the answer that a server owes to a task, or to the current one."""
     piece = Piece(kind, str, place_of_caller(_getframe(1)), task or current_task())
     piece.what = partial(_describe, piece, server)
     piece.is_debt = True
@@ -85,7 +85,7 @@ def owed_answer(kind: Hashable, server: Address | None, task: "Task[Any] | None"
 
 def _describe(piece: Piece, server: Address | None) -> str:
     who = "a server that is being connected to" if server is None else address_text(server)
-    owes = f"{who} owes an answer for {monotonic() - piece.began_at:.1f} s"
+    owes = f"{who} has owed an answer for {monotonic() - piece.began_at:.1f} s"
     task = piece.task()
     if task is not None and not task.done():
         return f"{owes} to {task_name(task)} at {waits_at(task)}"

@@ -28,7 +28,7 @@ FAILED_ONCE = (
 )
 
 MOST_STEPS = 100
-"""How many steps of an order are listed."""
+"""How many steps of an order are listed at most."""
 
 _exploring: WeakSet[AbstractEventLoop] = WeakSet()
 """The loops on which a scenario is being explored."""
@@ -41,16 +41,16 @@ class Explored:
     runs: int
     """How many orders were tried."""
     complete: bool
-    """Whether these are all the orders that there are."""
+    """Whether these are all possible orders."""
 
 
 async def explore(scenario: Scenario, *, runs: int = 200, seed: int = 0, replay: str | None = None) -> Explored:
     """Run a scenario in many orders of what arrives from outside, and fail with the first order that fails.
 
-    The scenario is given ``outside``, and awaits ``outside(label)`` wherever an answer comes from outside: in the fake
+    The scenario is passed ``outside``, and awaits ``outside(label)`` wherever an answer comes from outside: in the fake
     of a database, a server or a driver. In each run the answers arrive in another order. First come, first served is
     tried first, then the orders that depart from it least, then random ones. The exception of the scenario gets a note
-    with the order, and with what to pass as ``replay`` to run this order alone.
+    with the order, and with the ``replay`` argument that runs this order alone.
 
     .. code-block:: python
 
@@ -78,15 +78,16 @@ async def explore(scenario: Scenario, *, runs: int = 200, seed: int = 0, replay:
                 await thp.explore(scenario)
 
     In any iteration of the loop any of the outstanding answers may arrive, in any order, except that a channel keeps
-    its order. The clock may move to the next deadline while answers are outstanding, or in the middle of what an answer
-    set off. Nothing else varies: timers keep the order of their deadlines, and tasks run in asyncio's order. So what is
-    found can happen in production.
+    its order. The clock may move to the next deadline while answers are outstanding, or while the loop still runs what
+    an answer woke. Nothing else varies: timers keep the order of their deadlines, and tasks run in asyncio's order. So
+    what is found can happen in production.
 
     Each run is a block of virtual time. Tasks and timers that it leaves behind are cancelled. On uvloop, and on other
     loops that do not show what they are about to run, answers arrive and the clock moves only while the loop is idle.
 
-    :param scenario: an async callable; what it raises means that the order fails.
-    :param runs: how many orders are tried at most, 1 or more. Half of them by fewest departures, half at random.
+    :param scenario: an async callable; an order fails if it raises.
+    :param runs: how many orders are tried at most, 1 or more. The first half are those with the fewest departures, the
+        second half are random.
     :param seed: chooses the random orders.
     :param replay: an order from the note of a failure; only this one is run, and :attr:`.Explored.complete` is false.
     :return: how many orders were tried, and whether these are all.
@@ -166,17 +167,17 @@ class _Attempt:
 
 
 async def _attempted(loop: AbstractEventLoop, scenario: Scenario, chooser: Chooser) -> _Attempt:
-    """Run the scenario once; raise only what is no failure of the scenario."""
+    """Run the scenario once; raise only exceptions that are not failures of the scenario."""
     __tracebackhide__ = True
     own = current_task()
     cancels_before = own.cancelling() if own is not None else 0
     run = Run(loop, chooser)
-    # In a task of its own, so that what it sets in its context is gone in the next run.
+    # In a task of its own, so that context variables set by one run do not reach the next.
     failure = await loop.create_task(run.play(scenario))
     attempt = _Attempt(run, failure)
     if isinstance(failure, CancelledError) and own is not None and own.cancelling() > cancels_before:
         error = _with_note(attempt, "explore: cancelled in this order")
-        # Watchdogs raise an exception of their own in place of this one, and its notes are lost.
+        # Watchdogs replace this exception by their own, and its notes are lost.
         _log("%s", error.__notes__[-1])
         raise error
     if failure is not None and (failure is run.misuse or is_skip(failure)):
@@ -201,7 +202,7 @@ async def _replayed(loop: AbstractEventLoop, scenario: Scenario, text: str) -> E
 async def _simplest(
     loop: AbstractEventLoop, scenario: Scenario, found: _Attempt, choices: Choices, runs: int
 ) -> _Attempt:
-    """Return a failing run with as few departures as can be found in so many runs."""
+    """Return a failing run with as few departures as can be found in ``runs`` further runs."""
     left = runs
     is_simpler = True
     while is_simpler:
@@ -226,13 +227,13 @@ def _with_note(failed: _Attempt, headline: str, *further: str) -> BaseException:
     try:
         error.add_note(note)
     except Exception:
-        # Its class has other ideas of `add_note` or `__notes__`.
+        # Its class overrides `add_note` or `__notes__`.
         _log("%s is leaving explore()\n%s", type(error).__name__, note)
     return error.with_traceback(drop_hidden_start(error.__traceback__))
 
 
 def _log(message: str, *args: object) -> None:
-    # A test may have mocked what a log record is made of; its own failure is what has to be seen.
+    # A test may have mocked functions that logging uses; that must not hide the test's own failure.
     with suppress(Exception):
         logger.warning(message, *args)
 
@@ -262,8 +263,8 @@ def _order(run: Run) -> Iterator[str]:
 def _what(step: Step, asked: Sequence[Call]) -> str:
     what = f"the clock moves to {step.time!r}" if step.number == CLOCK else str(asked[step.number - 1])
     if step.after is not None:
-        ago = f"{step.after} iteration{'s' if step.after > 1 else ''} later" if step.after else "in the same iteration"
-        return f"{what}, {ago}, while the loop is busy"
+        when = f"{step.after} iteration{'s' if step.after > 1 else ''} later" if step.after else "in the same iteration"
+        return f"{what}, {when}, while the loop is busy"
     if not step.departs:
         return what
     passed = asked[step.instead_of - 1]

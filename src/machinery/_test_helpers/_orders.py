@@ -1,4 +1,4 @@
-"""Which orders are tried, and how an order is written down. Knows nothing of asyncio.
+"""Which orders are tried, and how an order is written down. Independent of asyncio.
 
 PYTEST_DONT_REWRITE
 """
@@ -19,7 +19,7 @@ CLOCK = 0
 """The clock moves to the next deadline. Answers are numbered from 1, in the order in which they were asked for."""
 
 _MOST_RANDOM_CHOICES = 1000
-"""After so many choices a random order goes on first come, first served: otherwise a scenario might never end."""
+"""After so many choices a random order continues first come, first served: otherwise a scenario might never end."""
 
 _STEP = pattern(r"(clock|[1-9]\d*)(?:@(\d+))?")
 
@@ -28,15 +28,15 @@ class Chooser(Protocol):
     """Decides what happens next in a run."""
 
     def choose(self, options: Sequence[int], after: int | None) -> int:
-        """Return one of the options, of which the first is what happens first come, first served.
+        """Return one of the options; the first one is first come, first served.
 
-        :param after: how many iterations ago something arrived last; ``None`` if the loop is idle.
+        :param after: how many iterations ago the latest step was; ``None`` if the loop is idle.
         """
         ...
 
 
 class Choices:
-    """The choices of one run, as numbers of options: those that are given, then 0 or at random."""
+    """The choices of one run, as indexes of the options: first the given ones, then 0, or random ones."""
 
     def __init__(self, given: Sequence[int] = (), random: "Random | None" = None) -> None:
         self.taken: list[int] = []
@@ -49,16 +49,16 @@ class Choices:
 
     @property
     def fits(self) -> bool:
-        """Whether the run offered what was given."""
+        """Whether the given choices were possible in the run."""
         return self._all_fit and len(self.taken) >= len(self._given)
 
     @property
     def departures(self) -> list[int]:
-        """The places at which the run departed from first come, first served."""
+        """The indexes of the choices that departed from first come, first served."""
         return [place for place, choice in enumerate(self.taken) if choice]
 
     def choose(self, options: Sequence[int], after: int | None) -> int:
-        """Return the option whose turn it is."""
+        """Return the option of the next choice."""
         if len(options) == 1:
             return options[0]
         place = len(self.taken)
@@ -76,13 +76,13 @@ class Choices:
         return random.randrange(1, width)
 
     def with_one_more_departure(self) -> Iterator[tuple[int, ...]]:
-        """Yield the choices that depart from this run once more, after the last that was given."""
+        """Yield choices with one more departure than this run, after the given ones."""
         for place in range(len(self._given), len(self.taken)):
             for choice in range(1, self._widths[place]):
                 yield (*self.taken[:place], choice)
 
     def with_fewer_departures(self) -> Iterator[tuple[int, ...]]:
-        """Yield choices that leave out some of the departures, many of them first."""
+        """Yield choices without some of the departures; those that drop the most come first."""
         departures = self.departures
         size = len(departures) // 2
         while size:
@@ -93,12 +93,12 @@ class Choices:
 
 
 class Search:
-    """The runs to be made; each one has to be made before the next is asked for."""
+    """Yields the choices of the runs; each run has to be made before the next is requested."""
 
     def __init__(self, runs: int, seed: int) -> None:
         self.tried = 0
         self.complete = False
-        """Whether there are no other orders than those that have been tried."""
+        """Whether all possible orders have been tried."""
         self._runs = runs
         self._seed = seed
 
@@ -123,7 +123,7 @@ class Search:
 
 
 def _by_departures() -> Iterator[Choices]:
-    """Yield all orders, those with fewest departures from first come, first served at first, each one once."""
+    """Yield each order once, those with the fewest departures from first come, first served first."""
     ran: list[Choices]
     given: Iterator[tuple[int, ...]] = iter([()])
     while True:
@@ -138,15 +138,15 @@ def _by_departures() -> Iterator[Choices]:
 
 @dataclass(frozen=True)
 class Step:
-    """Something that arrived."""
+    """An answer that arrived, or a move of the clock past outstanding answers."""
 
     number: int
     after: int | None
-    """How many iterations after the step before, or the beginning, it came; ``None`` if the loop was idle."""
+    """How many iterations after the previous step, or the start, it came; ``None`` if the loop was idle."""
     instead_of: int
     """What would have happened first come, first served."""
     time: float
-    """When it came, in virtual time."""
+    """Its virtual time."""
 
     @property
     def departs(self) -> bool:
@@ -155,17 +155,17 @@ class Step:
 
 
 class Replay:
-    """An order that was written down, to be followed again."""
+    """Follows an order that was written down."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._steps = [_parsed(text, step) for step in text.split()]
         self._next = 0
         self.misfit: str | None = None
-        """What the run did not offer."""
+        """Which step was not possible in the run."""
 
     def choose(self, options: Sequence[int], after: int | None) -> int:
-        """Return the next of the steps if its turn has come; first come, first served once all have been taken."""
+        """Return the next step if it is due; first come, first served after the last step."""
         if self._next == len(self._steps) or self.misfit is not None:
             return options[0]
         number, wanted_after = self._steps[self._next]
@@ -189,7 +189,7 @@ class Replay:
 
 
 def replay_text(steps: Sequence[Step]) -> str:
-    """Write an order down; what follows the last departure goes without saying."""
+    """Write an order down, up to the last departure: after that, it is first come, first served."""
     last = max((place for place, step in enumerate(steps, 1) if step.departs), default=0)
     return " ".join(
         ("clock" if step.number == CLOCK else str(step.number)) + ("" if step.after is None else f"@{step.after}")
@@ -210,9 +210,9 @@ def _parsed(text: str, step: str) -> tuple[int, int | None]:
 
 
 def domino_numbers(steps: Sequence[Step], asked: int) -> list[int] | None:
-    """Return the domino to be awaited by each answer, in the order of asking; ``None`` if dominos cannot do it.
+    """Return which domino each call of ``outside`` has to await, in order; ``None`` if dominos cannot make the order.
 
-    Dominos fall while the loop is idle, and wake those who await the same one in the order in which they came.
+    Dominos fall while the loop is idle, and waiters of the same one resume in the order in which they came.
     """
     dominos: dict[int, int] = {}
     fallen = latest = 0

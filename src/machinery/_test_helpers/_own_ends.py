@@ -1,4 +1,4 @@
-"""The ends of connections that are in a loop itself, to tell them from servers elsewhere.
+"""Tells whether both ends of a connection are in the same loop, or the other end is a server elsewhere.
 
 PYTEST_DONT_REWRITE
 """
@@ -11,7 +11,7 @@ from machinery._test_helpers._socket_names import Address, Ends, ends_of, ends_o
 
 
 class OwnEnds:
-    """Knows where the sockets of a loop are."""
+    """The addresses of the sockets of a loop."""
 
     def __init__(self, files: Callable[[], Iterable[int]]) -> None:
         self._files = files
@@ -19,10 +19,10 @@ class OwnEnds:
         self._ends: dict[int, Ends | None] = {}
         self._accepted: WeakSet[Any] = WeakSet()
         self._served: set[Address | None] = set()
-        """Where connections were accepted."""
+        """The local addresses of accepted connections."""
 
     def note_registered(self, fd: int) -> None:
-        """Note that a file may be another than the one that had its number before."""
+        """Note that a file may have reused the number of another."""
         self._ends.pop(fd, None)
 
     def note_used(self, fd: int, ends: Ends | None) -> None:
@@ -30,14 +30,14 @@ class OwnEnds:
         self._ends[fd] = ends
 
     def note_accepted(self, socket: Any) -> None:
-        """Note that a socket has come of a connection that somebody else made."""
+        """Note that a socket was returned by ``accept``."""
         self._accepted.add(socket)
         ends = ends_of(socket)
         if ends is not None and ends.local is not None:
             self._served.add(ends.local)
 
     def owes_nothing(self, ends: Ends, socket: Any) -> bool:
-        """Return whether nobody elsewhere owes an answer on a connection: it was accepted, or both ends are here."""
+        """Return whether no answer can be owed on a connection: it was accepted, or both ends are in this loop."""
         return (
             ends.peer is None
             or (socket is not None and socket in self._accepted)
@@ -47,12 +47,12 @@ class OwnEnds:
         )
 
     def has(self, address: Address) -> bool:
-        """Return whether what is sent to an address arrives in this loop."""
+        """Return whether a socket of this loop receives what is sent to an address."""
         return address in self._served or any(each.is_at(address) for each in self._all())
 
     def _all(self) -> list[Ends]:
         for fd in self._files():
             if fd not in self._ends:
                 self._ends[fd] = ends_of_file(fd)
-        # Those of files that the loop has watched count as well: somebody may just not be waiting for them.
+        # Files that the loop watched before count too: a task may just not be waiting for them now.
         return [ends for ends in self._ends.values() if ends is not None]

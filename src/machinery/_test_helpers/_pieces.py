@@ -1,4 +1,4 @@
-"""For how long work that is done elsewhere holds what moves on a loop. Does not know where the work comes from.
+"""For how long work outside a loop holds the clock and the dominos. Independent of the kind of work.
 
 PYTEST_DONT_REWRITE
 """
@@ -18,17 +18,17 @@ from machinery._test_helpers._source import Place, location, task_name
 logger = getLogger("machinery.test_helpers")
 
 HOLD_LIMIT = 2.0
-"""For how many real seconds of idleness a piece of work holds the clock and the dominos, counted from its beginning."""
+"""For how many real seconds of idleness a piece of work holds the clock and the dominos, counted from its start."""
 
 REPEATED_LIMIT = 0.1
-"""The same for work of a kind that has exceeded that limit before; half of it each time that happens again."""
+"""The same for work of a kind that has exceeded that limit before; it is halved each time that happens again."""
 
 SECOND_CHANCES = 10
 SECOND_CHANCE = 0.05
-"""For how many real seconds, in each of the next moves, work that exceeded its limit holds again."""
+"""For how many real seconds work that exceeded its limit holds each of the next moves."""
 
 STANDSTILL_LIMIT = 10.0
-"""For how many real seconds of idleness anything may hold the clock at one instant."""
+"""For how many real seconds of idleness work may hold the clock at one virtual time."""
 
 PAUSE_BEFORE_TIMEOUT = 0.05
 PAUSE_BEFORE_SLEEP = 0.01
@@ -62,17 +62,17 @@ class Piece:
         self, kind: Hashable, what: Callable[[], str], place: Place | None, task: AnyTask | None = None
     ) -> None:
         self.kind = kind
-        """New work of the kind of what has exceeded its limit gets less time."""
+        """If a piece exceeds its limit, later pieces of the same kind get less time."""
         self.what = what
         """Returns its description."""
         self.place = place
-        """The user's line that began it."""
+        """The user's line that started it."""
         self.task = task_reference(task)
-        """Returns the task that began it, if there is one and as long as it is there."""
+        """Returns the task that started it, if there is one and it still exists."""
         self.is_debt = False
         """Whether it is an answer that a server owes."""
         self.began = 0.0
-        """For how long the loop had been idle in all by then."""
+        """The total idle time of the loop when it began."""
         self.began_at = monotonic()
         self.limit = HOLD_LIMIT
         self.is_over_limit = False
@@ -82,29 +82,29 @@ class Piece:
 
     @property
     def source(self) -> Hashable:
-        """What begins such work: the line if it is known, else the kind."""
+        """What starts such work: the line if it is known, else the kind."""
         return self.place or self.kind
 
 
 class Pieces:
-    """The pieces of work that a loop has under way elsewhere, and for how long they hold what moves on that loop."""
+    """The pieces of work that a loop has under way elsewhere, and for how long they hold the clock and the dominos."""
 
     def __init__(self, hook: IdleHook) -> None:
         self.under_way: dict[Hashable, Piece] = {}
-        """By what stands for the piece: a future, a transport, a thread, a connection."""
+        """The keys are the objects that identify them: a future, a transport, a thread, a connection."""
         self.calling_threads: set[int] = set()
         """Threads that have called into this loop, and may wait for it now."""
         self.has_moved = True
-        """Whether nothing has held the clock or the dominos since they moved last."""
+        """Whether nothing has held the clock or the dominos since they last moved."""
         self._hook = hook
         self._limits: dict[Hashable, tuple[float, int]] = {}
-        """The time and the second chances of the kinds that have exceeded their limit."""
+        """The current limit and the second chances of the kinds that have exceeded their limit."""
         self._warned: set[Hashable] = set()
         self._held_since: float | None = None
-        """Since when nothing moves because of work, counted as the idle time in all by then."""
+        """The total idle time when work began to hold the next move."""
         self._answered: tuple[Hashable, TaskReference, float] | None = None
-        """What has answered last since anything moved, who asked it, and the idle time in all by then."""
-        self._asked_at: float | None = None
+        """Which server answered last since the last move, the task that asked it, and the total idle time then."""
+        self._second_chance_since: float | None = None
         self._begun_since_move: dict[Hashable, tuple[int, Piece]] = {}
         self._ignored: set[Hashable] = set()
 
@@ -124,31 +124,31 @@ class Pieces:
         return piece
 
     def abandon(self, key: Hashable) -> Piece | None:
-        """Forget a piece of work for which nobody waits any more."""
+        """Forget a piece of work that nothing waits for any more."""
         piece = self.under_way.pop(key, None)
         if piece is not None and piece.thread is not None:
             self.calling_threads.discard(piece.thread)
         return piece
 
     def note_answer(self, key: Hashable, asker: TaskReference) -> None:
-        """Note that a part of an answer has arrived, of which more may follow."""
+        """Note that a part of an answer has arrived, and that more may follow."""
         if key not in self._ignored:
             self._answered = key, asker, self._hook.total_idle_seconds
             self.has_moved = False
 
     def note_progress(self, key: Hashable) -> None:
-        """Let a piece of work that has come further hold as if it had begun now."""
+        """Note that a piece of work has made progress: it holds as if it had begun now."""
         piece = self.under_way.get(key)
         if piece is not None and not piece.is_over_limit:
             piece.began = self._hook.total_idle_seconds
 
-    def wait(self, mover: object, pause: Pause) -> float:
+    def hold_seconds(self, mover: object, pause: Pause) -> float:
         """Return for how many more real seconds nothing may move; 0 or less means that the caller moves now.
 
-        :param pause: returns for how long after an answer, which a task has asked for, the caller does not move.
+        :param pause: returns for how long the caller does not move after an answer to a task.
         """
         now = self._hook.total_idle_seconds
-        holding = [piece for piece in list(self.under_way.values()) if not self._is_free(piece)]
+        holding = [piece for piece in list(self.under_way.values()) if not self._holds_nothing(piece)]
         wait = max((piece.began + piece.limit - now for piece in holding if not piece.is_over_limit), default=0.0)
         if self._answered is not None and wait <= 0:
             _, asker, since = self._answered
@@ -159,24 +159,24 @@ class Pieces:
                 self._held_since = now
             wait = min(wait, self._held_since + STANDSTILL_LIMIT - now)
             if wait > 0:
-                # Nobody tells when a thread that has called into this loop begins to wait for it.
-                may_begin = any(piece.thread in self.calling_threads for piece in holding)
-                return min(wait, _POLL) if may_begin else wait
+                # There is no event when a thread that has called into this loop begins to wait for it.
+                may_wait_for_loop = any(piece.thread in self.calling_threads for piece in holding)
+                return min(wait, _POLL) if may_wait_for_loop else wait
             self._ignore_what_keeps_beginning()
-            holding = [piece for piece in holding if not self._is_free(piece)]
+            holding = [piece for piece in holding if not self._holds_nothing(piece)]
         if self._hook.has_events():
-            # What a thread has brought since the loop looked comes first.
+            # Something arrived after the loop polled its selector: it is handled first.
             return _POLL
         self._note_over_limit(mover, [piece for piece in holding if not piece.is_over_limit])
         wait = self._second_chance([piece for piece in holding if piece.chances > 0], now)
         if wait <= 0:
-            self._held_since = self._asked_at = self._answered = None
+            self._held_since = self._second_chance_since = self._answered = None
             self._begun_since_move.clear()
             self.has_moved = True
         return wait
 
-    def _is_free(self, piece: Piece) -> bool:
-        """Return whether a piece holds nothing: begun where too much was, or its thread waits for this loop."""
+    def _holds_nothing(self, piece: Piece) -> bool:
+        """Return whether a piece is not waited for: work keeps beginning there, or its thread waits for this loop."""
         if piece.source in self._ignored:
             return True
         return piece.thread in self.calling_threads and waits_for_a_loop(piece.thread)
@@ -184,9 +184,9 @@ class Pieces:
     def _second_chance(self, pieces: list[Piece], now: float) -> float:
         if not pieces:
             return 0
-        if self._asked_at is None:
-            self._asked_at = now
-        wait = self._asked_at + SECOND_CHANCE - now
+        if self._second_chance_since is None:
+            self._second_chance_since = now
+        wait = self._second_chance_since + SECOND_CHANCE - now
         if wait <= 0:
             for piece in pieces:
                 piece.chances -= 1
@@ -203,7 +203,8 @@ class Pieces:
             limit = REPEATED_LIMIT if known is None else known[0] / 2
             self._limits[piece.kind] = limit, piece.chances
         if new:
-            logger.warning("%s goes on %s (autojump_threshold sets how long to wait)", repr(mover), _although(new))
+            work = _not_waited_for(new)
+            logger.warning("%s goes on %s (autojump_threshold sets how long to wait)", repr(mover), work)
 
     def _ignore_what_keeps_beginning(self) -> None:
         begun = self._begun_since_move
@@ -214,15 +215,15 @@ class Pieces:
             self._ignored.add(self._answered[0])
             self._answered = None
         logger.warning(
-            "nothing has moved for %s real seconds, since work keeps beginning at %s: work that begins there is not"
-            " waited for any more",
+            "nothing has moved for %s real seconds, since work keeps beginning at %s: work that begins there is no"
+            " longer waited for",
             STANDSTILL_LIMIT,
             ", ".join(map(_begins_at, list(sources.values())[:MAX_LISTED])) or "an unknown place",
         )
 
 
-def _although(pieces: list[Piece]) -> str:
-    """Say what is not waited for any more."""
+def _not_waited_for(pieces: list[Piece]) -> str:
+    """Describe the work that is no longer waited for."""
     work = [piece.what() + _begun_at(piece) for piece in pieces if not piece.is_debt]
     debts = [piece.what() for piece in pieces if piece.is_debt]
     clauses = []
@@ -245,7 +246,7 @@ def _begins_at(piece: Piece) -> str:
 
 
 def task_reference(task: AnyTask | None) -> TaskReference:
-    """Return what returns a task as long as it is there."""
+    """Return a function that returns the task as long as it exists."""
     return _no_task if task is None else ref(task)
 
 

@@ -131,7 +131,7 @@ class Row:
         if state is not _READY and (state is not _ALL_HAVE_FALLEN or is_set(self.finished)):
             return inf
         if self._work.thresholds or self._work.may_hold:
-            wait = self._work.wait_for_dominos(self, idle_seconds, self._pause)
+            wait = self._work.domino_hold_seconds(self, idle_seconds, self._pause)
             if wait > 0:
                 return wait
         if state is _READY:

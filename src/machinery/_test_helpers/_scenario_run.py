@@ -1,4 +1,4 @@
-"""One run of a scenario in a block of virtual time, after which nothing of it is left.
+"""One run of a scenario, in its own block of virtual time, which cleans up what the scenario leaves behind.
 
 PYTEST_DONT_REWRITE
 """
@@ -25,25 +25,25 @@ Scenario = Callable[[Outside], Awaitable[object]]
 
 SURE_AFTER = 0.1
 UNSURE_AFTER = 2.0
-"""For how many real seconds a run may be idle where nothing can wake it: if only a thread could, and otherwise."""
+"""For how many real seconds an idle run goes on: if it has only idle worker threads, and if anything could wake it."""
 
 _CLEANUP_ROUNDS = 3
 _CLEANUP_SECONDS = 60
 
 
 class Run:
-    """The content of the block in which a scenario runs once."""
+    """One run of a scenario, and the content of its block."""
 
     def __init__(self, loop: AbstractEventLoop, chooser: Chooser) -> None:
         self._time = VirtualTime(loop, Clock(start_time=0, precision=0.1), "", None, datetime=False)
         self.hook: IdleHook = self._time.hook
         self._tasks: WeakSet[Task[Any]] = WeakSet()
-        """What the scenario has started; others may start tasks on the same loop, which are none of our business."""
+        """The tasks of the scenario; other code may start tasks on the same loop, which we must not cancel."""
         self.answers = Answers(self._time, chooser, self._tasks)
         self.not_arrived: list[Call] = []
-        """What was outstanding when the scenario ended."""
+        """The answers that were outstanding when the scenario ended."""
         self.misuse: TypeError | None = None
-        """What is wrong with the scenario, whatever the order."""
+        """The error if the scenario is not an async callable; it does not depend on the order."""
         self._loop = loop
         self._kept_report: list[str] | None = None
         self._start_task: Callable[..., Any]
@@ -51,7 +51,7 @@ class Run:
         self._work: WorkElsewhere
 
     async def play(self, scenario: Scenario) -> BaseException | None:
-        """Run the scenario, cancel what it leaves behind, and return what leaves its block."""
+        """Run the scenario, cancel what it leaves behind, and return the exception that leaves its block."""
         try:
             await self._play(scenario)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -67,14 +67,14 @@ class Run:
         async with Block(lambda: (self, self.answers.outside)) as outside:
             detector = EarlyDetector(self.hook, self._work, self._block)
             self._block.undo.callback(self.hook.remove, detector)
-            # Before the detector of the block, which would wait for a second.
+            # Asked before the block's own detector, which would wait for a second.
             self.hook.add(detector, first=True)
             try:
                 await self._called(scenario, outside)
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:
-                # Before anything is cancelled, while everything still waits where it waits.
+                # Made before anything is cancelled, so that it shows where each task waits.
                 self._kept_report = list(self._time.report(error))
                 await self._cancel_left_behind()
                 raise
@@ -94,7 +94,7 @@ class Run:
         await awaitable
 
     async def _cancel_left_behind(self) -> "list[Task[Any]]":
-        """Cancel the tasks that the scenario has left, and return those that did not end."""
+        """Cancel the tasks that the scenario has left behind, and return those that did not end."""
         self.not_arrived = list(self.answers.outstanding())
         self.answers.end_order()
         left = self._unfinished()
@@ -117,7 +117,7 @@ class Run:
         return task
 
     def open(self, block: OpenBlock) -> None:
-        """Let time be virtual, and answers arrive as they are chosen."""
+        """Start virtual time, and let answers arrive as the chooser decides."""
         self._block, undo = block, block.undo.callback
         self._time.open(block)
         undo(self._cancel_timers)
@@ -141,7 +141,7 @@ class Run:
 
 
 class EarlyDetector:
-    """Ends a run in which nothing can happen any more, at once where that is certain."""
+    """Ends a run on deadlock; at once if it is certain."""
 
     turn = Turn.DEADLOCKS
 
@@ -151,12 +151,12 @@ class EarlyDetector:
         self._block = block
 
     def on_idle(self, idle_seconds: float) -> float:
-        """Give up when nothing can happen any more."""
+        """Give up on deadlock."""
         if self._work.running():
             return UNSURE_AFTER
         patience = UNSURE_AFTER
         if self._hook.nothing_can_wake():
-            # A thread of a pool that is about to take its work looks like one that waits for work.
+            # A pool's thread that is about to start its work looks idle.
             patience = 0 if active_count() == 1 else SURE_AFTER
         if idle_seconds < patience:
             return patience - idle_seconds

@@ -1,4 +1,4 @@
-"""The methods of a loop by which its tasks connect, read and watch sockets, while a block is open.
+"""Replacements, while a block is open, for the methods of a loop that connect, read and watch sockets.
 
 PYTEST_DONT_REWRITE
 """
@@ -19,9 +19,9 @@ _ADDING = ("add_reader", "add_writer")
 
 
 def socket_calls(loop: AbstractEventLoop, connections: Connections, pieces: Pieces) -> dict[str, object]:
-    """Return replacements for methods of a loop, which note who waits for what.
+    """Return replacements for methods of a loop, which note which task waits for which socket.
 
-    Those of a loop that does not report what its sockets do note that themselves.
+    On a loop that does not report the events of its sockets, they note these events too.
     """
     calls: dict[str, object] = {"sock_connect": _connecting(loop.sock_connect, connections, pieces)}
     calls |= {name: _receiving(getattr(loop, name), connections) for name in _RECEIVING}
@@ -51,7 +51,7 @@ def _receiving(receive: Callable[..., Awaitable[Any]], connections: Connections)
     async def sock_receive(sock: Any, *args: Any, **kwargs: Any) -> Any:
         connections.note_waiting(sock)
         received = await receive(sock, *args, **kwargs)
-        # If there was something to read already, the selector was not asked.
+        # If there was something to read already, the selector was not polled, so it reports no event.
         connections.note_received(sock)
         return received
 
@@ -60,7 +60,10 @@ def _receiving(receive: Callable[..., Awaitable[Any]], connections: Connections)
 
 def _adding(add: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
     def add_watcher(fd: Any, callback: Callable[..., object], *args: Any) -> Any:
-        added = add(fd, callback, *args) if connections.hears else add(fd, connections.hear, fd, callback, args)
+        if connections.gets_events:
+            added = add(fd, callback, *args)
+        else:
+            added = add(fd, connections.note_and_call, fd, callback, args)
         if isinstance(fd, int) and only_listens(_getframe(1)):
             connections.note_listening(fd)
         else:

@@ -1,4 +1,4 @@
-"""Tells what a loop's own thread sends and accepts, by methods of the class of all sockets while a block is open.
+"""Replaces methods of the socket class while a block is open, to notice what a loop's own thread sends and accepts.
 
 PYTEST_DONT_REWRITE
 """
@@ -15,22 +15,22 @@ from machinery._test_helpers._socket_names import SOCKET
 
 
 class SocketWatcher(Protocol):
-    """Something that has to know what the sockets of a loop do."""
+    """Something that is notified of what the sockets of a loop do."""
 
     def note_sent(self, socket: Any, destination: object) -> None:
         """Note that something was sent on a socket, to a destination if one was given."""
         ...
 
     def note_accepted(self, socket: Any) -> None:
-        """Note that a socket has come of a connection that somebody else made."""
+        """Note that a socket was returned by ``accept``."""
         ...
 
     def note_tls_begun(self, tls: SSLObject, method: str) -> None:
-        """Note that a method that speaks TLS is called."""
+        """Note that a TLS method is called."""
         ...
 
     def note_tls_done(self, tls: SSLObject, method: str, result: object) -> None:
-        """Note that such a method has returned."""
+        """Note that a TLS method has returned."""
         ...
 
 
@@ -43,10 +43,10 @@ _lock = Lock()
 
 
 def watch(loop: AbstractEventLoop, watcher: SocketWatcher) -> None:
-    """Tell a watcher what happens while its loop is running."""
+    """Notify a watcher of what happens while its loop is running."""
     with _lock:
         if not _watchers:
-            # Somebody else may have replaced these methods before, so they are looked up each time.
+            # Other code may have replaced these methods before, so they are looked up each time.
             _hooks.update(_make_hooks())
             _tls_hooks.update({name: _speaking_tls(name, getattr(SSLObject, name)) for name in _TLS_METHODS})
             _patches.add(_hooks)
@@ -55,7 +55,7 @@ def watch(loop: AbstractEventLoop, watcher: SocketWatcher) -> None:
 
 
 def unwatch(loop: AbstractEventLoop) -> None:
-    """Tell it no more; without watchers the class is as it was."""
+    """Stop notifying; without watchers the class is as it was."""
     with _lock:
         if _watchers.pop(loop, None) is not None and not _watchers:
             _tls_patches.remove(_tls_hooks)
@@ -120,4 +120,4 @@ def _fourth(args: tuple[Any, ...]) -> object:
 
 _TLS_METHODS = ("do_handshake", "read", "unwrap", "write")
 _DESTINATIONS = {"send": _none, "sendall": _none, "sendto": _last, "sendmsg": _fourth}
-"""Where the destination is among the arguments of each method that sends."""
+"""How to find the destination in the arguments of each method that sends."""

@@ -1,4 +1,4 @@
-"""The two ends of a socket, and what reports call them.
+"""The addresses of the two ends of a socket, and how reports show them.
 
 PYTEST_DONT_REWRITE
 """
@@ -19,27 +19,27 @@ _ANY_HOST = {"0.0.0.0", "::"}
 _THIS_HOST = ("127.", "::1")
 
 Address = tuple[str, int] | str | bytes
-"""Of a host and its port, or the path of a Unix socket."""
+"""A host and its port, or the path of a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What a socket is connected to."""
+    """The two ends of a socket."""
 
     local: Address | None
     peer: Address | None
-    """The other end; ``None`` if there is none, or if it has no name."""
+    """The other end; ``None`` if there is none, or if it has no address."""
     is_unix: bool
     is_datagram: bool
     is_listening: bool
 
     @property
     def is_connecting(self) -> bool:
-        """Whether it has no other end yet."""
+        """Whether it is not connected yet."""
         return self.peer is None and not (self.is_unix or self.is_datagram or self.is_listening)
 
     def is_at(self, address: Address | None) -> bool:
-        """Return whether what is sent to an address arrives here."""
+        """Return whether this socket receives what is sent to an address."""
         if self.local == address or not isinstance(self.local, tuple) or not isinstance(address, tuple):
             return self.local is not None and self.local == address
         (host, port), (wanted, wanted_port) = self.local, address
@@ -54,7 +54,7 @@ class Ends:
 
 
 def ends_of(socket: Any) -> Ends | None:
-    """Return the ends of a socket; ``None`` if it is of another kind than TCP, UDP and Unix sockets."""
+    """Return the ends of a socket; ``None`` if it is not a TCP, UDP or Unix socket."""
     try:
         if socket.family not in (AF_INET, AF_INET6, _UNIX):
             return None
@@ -75,7 +75,7 @@ def ends_of_file(fd: int) -> Ends | None:
     try:
         return ends_of(socket)
     finally:
-        # The file belongs to somebody else.
+        # The file belongs to other code, and must not be closed with our object.
         socket.detach()
 
 
@@ -87,7 +87,7 @@ def _peer(socket: Any) -> Address | None:
 
 
 def normal(address: Any) -> Address | None:
-    """Return an address in the form in which both ends of a connection give it; ``None`` for that without a name."""
+    """Return an address in a form that is equal for both ends of a connection; ``None`` for an empty one."""
     if isinstance(address, tuple):
         host, port = address[:2]
         return str(host).partition("%")[0].removeprefix(_MAPPED), port

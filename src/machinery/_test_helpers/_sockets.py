@@ -1,4 +1,4 @@
-"""The sockets of a loop, and on which of them nobody elsewhere can owe an answer.
+"""The sockets of a loop, and on which of them no server elsewhere can owe an answer.
 
 PYTEST_DONT_REWRITE
 """
@@ -20,46 +20,46 @@ class Connection:
         self.fd = fd
         self.ends = ends
         self.socket: Callable[[], Any] = _nothing if socket is None else ref(socket)
-        """Returns the object, if one is known and still there."""
+        """Returns the socket object, if it is known and still exists."""
         self.owes_nothing: bool | None = None
-        """Whether nobody elsewhere can owe anything on it, once that has been found out."""
+        """Whether no server elsewhere can owe an answer on it; ``None`` until that is known."""
         self.tls: TlsSession | None = None
         self.is_asked = False
-        """Whether something was sent since it last spoke."""
+        """Whether something was sent on it since it last spoke."""
         self.has_spoken = False
         self.is_answering = False
-        """Whether it has given an answer of which more may follow."""
+        """Whether it has sent an answer that more may belong to."""
         self.asker: TaskReference = _nothing
-        """Returns who has asked for that answer."""
+        """Returns the task that has asked for that answer."""
         self.destination: Address | None = None
-        """To which the last datagram was sent."""
+        """Where the last datagram was sent."""
         self.debts: list[Hashable] = []
         """The keys of the answers that are owed, the latest last."""
 
     @property
     def is_datagram(self) -> bool:
-        """Whether what is sent on it are datagrams."""
+        """Whether it is a datagram socket."""
         return self.ends is not None and self.ends.is_datagram
 
     def is_same(self) -> bool:
-        """Return whether its file is known to be still the same, and not one that has got its number since."""
+        """Return whether its file number certainly still belongs to the same socket."""
         socket = self.socket()
         return socket is not None and socket.fileno() == self.fd
 
 
 class Sockets:
-    """The sockets of a loop that anybody has used in a block."""
+    """The sockets of a loop that have been used in a block."""
 
     def __init__(self, files: Callable[[], Collection[int]], forget: Callable[[Connection], object]) -> None:
         self._own_ends = OwnEnds(files)
         self._forget = forget
-        """Called with connections that are there no more."""
+        """Called with connections that no longer exist."""
         self._destinations: dict[Address | None, bool] = {}
-        """Where datagrams were sent, and whether that is in this loop."""
+        """The addresses that datagrams were sent to, and whether each belongs to this loop."""
         self._by_fd: dict[int, Connection] = {}
 
     def note_registered(self, fd: int) -> None:
-        """Note that the loop begins to watch a file, which may be another than the one that had its number before."""
+        """Note that the loop starts watching a file, which may have reused the number of another."""
         self._own_ends.note_registered(fd)
 
     def note_accepted(self, socket: Any) -> None:
@@ -67,11 +67,11 @@ class Sockets:
         self._own_ends.note_accepted(socket)
 
     def known(self, fd: int) -> Connection | None:
-        """Return the connection that had this number when it was used last."""
+        """Return the connection that last had this file number."""
         return self._by_fd.get(fd)
 
     def of_file(self, file: Any) -> Connection:
-        """Return the connection of a socket or of the number of a file."""
+        """Return the connection of a socket or of a file number."""
         if isinstance(file, SOCKET):
             return self.of_socket(file)
         fd = file if isinstance(file, int) else file.fileno()
@@ -89,7 +89,7 @@ class Sockets:
         return connection
 
     def _found(self, fd: int, ends: Ends | None, socket: Any = None) -> Connection:
-        """Return the connection of a file, which may be another than before."""
+        """Return the connection of a file, a new one if its number was reused."""
         self._own_ends.note_used(fd, ends)
         connection = self._by_fd.get(fd)
         if connection is None or connection.ends is None or connection.ends != ends:
@@ -101,16 +101,16 @@ class Sockets:
         return connection
 
     def server_of(self, connection: Connection) -> Address | None:
-        """Return who would answer."""
+        """Return the address of the server that would answer."""
         ends = connection.ends
         return None if ends is None else connection.destination or ends.peer
 
     def is_known_to_owe_nothing(self, connection: Connection) -> bool:
-        """Return whether it has been found out that nobody elsewhere could answer."""
+        """Return whether it is already known that no server elsewhere could answer."""
         return bool(connection.owes_nothing or self._destinations.get(connection.destination))
 
     def owes_nothing(self, connection: Connection) -> bool:
-        """Return whether nobody elsewhere could answer; asked when servers in this loop have begun to listen."""
+        """Return whether no server elsewhere could answer; called once servers in this loop have begun to listen."""
         ends, server = connection.ends, self.server_of(connection)
         if ends is None or (ends.is_datagram and server is None):
             return True

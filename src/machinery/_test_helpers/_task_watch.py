@@ -78,7 +78,7 @@ class Reports:
         try:
             error.add_note(text)
         except Exception:
-            # Its class has other ideas of `add_note` or `__notes__`.
+            # Its class overrides `add_note` or `__notes__`.
             _log_on_leaving("%s takes no notes, so the report of the block is here\n%s", type(error).__name__, text)
             return False
         return True
@@ -144,7 +144,7 @@ class TaskWatch:
         if cancelling > self.cancelling_seen:
             now = monotonic()
             self._handled_at = inf
-            # Code in which many timeouts strike must not pay for a report each time.
+            # Code in which many timeouts fire must not pay for a report each time.
             if self._snapshots < _ALWAYS_KEEP or now - self._snapshot_at > _KEEP_EVERY:
                 self._snapshot, self._snapshot_at = self._reports.text(None), now
                 self._snapshots += 1
@@ -252,7 +252,7 @@ class DeadlockDetector:
         is_due = waited >= HOPELESS_AFTER if self._logged is None else waited >= self.gives_up_beside_connections_after
         if not is_due or not self._hook.only_connections_can_wake():
             return STUCK_AFTER
-        reason = "deadlock: every task is waiting, and only what an idle connection brings unasked could wake one"
+        reason = "deadlock: every task is waiting, and only an idle connection could wake one"
         if self._logged is not None:
             return self._give_up(reason)
         self._logged = self._hook.events_seen, waited

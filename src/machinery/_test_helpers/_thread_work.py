@@ -1,4 +1,4 @@
-"""Work in executors and in threads of anyio, and threads that wait for the loop.
+"""Tracks work in executors and in threads of anyio, and threads that wait for the loop.
 
 PYTEST_DONT_REWRITE
 """
@@ -19,7 +19,7 @@ from machinery._test_helpers._time_module import bound_to_clock
 
 
 class ThreadWork:
-    """Notes the work that a loop has begun in threads and executors."""
+    """Tracks the work that a loop has started in threads and executors."""
 
     def __init__(self, loop: AbstractEventLoop, pieces: Pieces) -> None:
         self._loop = loop
@@ -32,7 +32,7 @@ class ThreadWork:
         }
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
-        """Begin work in an executor, as the loop does."""
+        """Start work in an executor, as the loop does."""
         piece = Piece(("executor", _identity(func)), partial(_call, func), place_of_caller(_getframe(1)))
         run = func
         if keeps_functions_here(self._loop, executor):
@@ -48,14 +48,14 @@ class ThreadWork:
         handle = self._call_soon_threadsafe(callback, *args, **kwargs)
         thread = thread_of_anyio_callback(callback)
         if thread is not None:
-            # It has finished one piece of work, and may have got the next by the time somebody looks.
+            # It has finished one piece of work, and may have got the next one before we check.
             self._pieces.end(thread)
         else:
             self._pieces.calling_threads.add(get_ident())
         return handle
 
     def look_around(self) -> None:
-        """Find the busy threads of anyio, of which nobody tells."""
+        """Find the busy threads of anyio, which are started without the loop."""
         if ANYIO not in modules:
             return
         threads = busy_anyio_threads(self._loop)

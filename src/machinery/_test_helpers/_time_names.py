@@ -1,4 +1,4 @@
-"""Names at the top level of modules that are functions of `time`, as after ``from time import monotonic``.
+"""Module-level names for functions of `time`, as after ``from time import monotonic``.
 
 PYTEST_DONT_REWRITE
 """
@@ -15,33 +15,34 @@ from typing import Any
 
 TOOLS = frozenset(
     {
-        # This package, and others that move clocks.
+        # This package, and others that mock the clock.
         *("machinery", "aiofastforward", "async_solipsism", "asyncio_time_travel", "freezegun", "looptime"),
         "time_machine",
-        # What runs or measures tests; with it goes each package of a distribution that has a pytest plugin.
+        # Tools that run or measure tests. Packages of distributions that have a pytest plugin are found at run time.
         *("alt_pytest_asyncio", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "teamcity"),
         # Debuggers.
         *("IPython", "bpdb", "debugpy", "ipdb", "pdbpp", "pdbr", "pudb", "remote_pdb", "rpdb", "web_pdb"),
     }
 )
-"""The top-level packages whose names keep their values, beside the standard library, and how others begin.
+"""Top-level packages that keep the real functions, as the standard library does.
 
-They may have an underscore in front.
+Their names may have a leading underscore.
 """
 
 TOOLS_BEGIN = ("hypothesis_", "jb_", "pydev")
+"""Prefixes of further such packages."""
 
 Namespace = dict[str, object]
 
-# What a subclass shows as `__dict__` may be something else, or run code, as in modules that are loaded lazily.
+# A subclass may define `__dict__` differently, and reading it may run code, as in lazy modules.
 _namespace_of: Callable[[Any], Namespace] = vars(ModuleType)["__dict__"].__get__
 
 
 class TimeNames:
     """Replaces the real functions by virtual ones in all modules, and puts them back.
 
-    To look at all modules takes milliseconds, so it is done only when there are others than last time, or when there
-    are more references to one of the functions. Otherwise only the names that are known are looked at.
+    Scanning all modules takes milliseconds, so it is done only if modules have changed since the last scan, or if there
+    are more references to one of the functions. Otherwise only the known names are checked.
     """
 
     def __init__(self, usual_names: Iterable[str], real: list[object], virtual: list[object]) -> None:
@@ -55,7 +56,7 @@ class TimeNames:
         self._module_count = 0
         self._newest_module: object = None
         self._real_references = _references(real)
-        """The fewest seen since the modules were looked at: one more may be a new name."""
+        """The fewest seen since the last scan: one more may be a new name."""
         self._virtual_references = _references(virtual)
 
     def replace(self) -> None:
@@ -71,7 +72,7 @@ class TimeNames:
                     namespace[name] = virtual
 
     def put_back(self) -> None:
-        """Put the real functions back, except where somebody has put something else meanwhile.
+        """Put the real functions back, except where the name has been assigned meanwhile.
 
         A module that was imported meanwhile has taken a virtual function from `time`, and gets the real one.
         """
@@ -93,7 +94,7 @@ class TimeNames:
     def _may_be_others(self) -> bool:
         return (
             len(modules) != self._module_count
-            # A module may have come in place of another that was left alone.
+            # A new module may have replaced one that is not among the known ones.
             or next(reversed(modules.values())) is not self._newest_module
             or any(map(gt, _references(self._real), self._real_references))
             or any(modules.get(key) is not module for key, module, _, _ in self._known)
@@ -107,7 +108,7 @@ class TimeNames:
             if root in stdlib_module_names:
                 continue
             names = _names_of(namespace, self._virtual_by_id)
-            # The value of these may be that of a test which puts the function back.
+            # A test may have replaced these, and may put the function back.
             names += [name for name in self._usual_names if name not in names and _is_no_module(namespace, name)]
             if names and not _is_left_alone(root, namespace):
                 known.append((key, module, namespace, names))
@@ -120,10 +121,10 @@ def _references(functions: list[object]) -> list[int]:
 
 
 def _modules() -> Iterator[tuple[str, str, object, Namespace]]:
-    """Yield each module with its top-level package and its name; other threads may import meanwhile."""
+    """Yield the top-level package, name, module and namespace of each module; other threads may import meanwhile."""
     loaded: dict[str, object] = dict(modules)
     for key, module in loaded.items():
-        # Not isinstance, which asks an object that is no module for its class: that may run code.
+        # Not isinstance, which reads the `__class__` of an object that is not a module: that may run code.
         if issubclass(type(module), ModuleType):
             yield key.partition(".")[0], key, module, _namespace_of(module)
 
@@ -137,13 +138,13 @@ def _names_of(namespace: Namespace, ids: dict[int, object]) -> list[str]:
 
 
 def _is_no_module(namespace: Namespace, name: str) -> bool:
-    """Return whether a name is there, and is not that of a module, as after ``import time``."""
+    """Return whether a name exists and its value is not a module, as it is after ``import time``."""
     value = namespace.get(name, ModuleType)
     return value is not ModuleType and not issubclass(type(value), ModuleType)
 
 
 def _is_left_alone(root: str, namespace: Namespace) -> bool:
-    # A module of the standard library may be there by another name too, as with `six`.
+    # A module of the standard library may also be loaded under another name, as `six` does.
     name = namespace.get("__name__")
     roots = {root, name.partition(".")[0]} if type(name) is str else {root}
     tools = {each.lstrip("_") for each in roots}
@@ -158,7 +159,7 @@ def _is_left_alone(root: str, namespace: Namespace) -> bool:
 def _packages_with_plugins(folders: tuple[str, ...]) -> frozenset[str]:
     """Return the top-level packages of the installed distributions that have a pytest plugin.
 
-    Not by `importlib.metadata`, which takes ten times as long, and 50 ms to be imported.
+    Without `importlib.metadata`, which takes ten times as long, and 50 ms to import.
     """
     found = [(folder, name) for folder in folders for name in _list(folder)]
     distributions = [join(*each) for each in found if each[1].endswith((".dist-info", ".egg-info"))]

@@ -142,7 +142,7 @@ class TimerQueue:
         return sorted(((moment, timer) for moment, timer in timers if timer.owner is not None), key=_moment_of)
 
     def note_cancelled(self) -> None:
-        """Sweep when many have been cancelled, so that timeouts that never strike take no memory."""
+        """Sweep when many have been cancelled, so that timeouts that never fire take no memory."""
         self._cancelled += 1
         if self._cancelled > self._sweep_at:
             alive = {

@@ -1,6 +1,6 @@
-"""What is said inside TLS, since much of what such a connection carries is neither a question nor an answer.
+"""What is sent and received inside TLS: much of the traffic of such a connection is neither a request nor an answer.
 
-A server of TLS 1.3 sends tickets of its own accord after the handshake, often when the first question is on its way.
+A TLS 1.3 server sends session tickets unasked after the handshake, often when the first request is already on its way.
 
 PYTEST_DONT_REWRITE
 """
@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 
 class TlsSession:
-    """The part of TLS that belongs to a connection."""
+    """The TLS state of a connection."""
 
     def __init__(self) -> None:
         self.connection: Any = None
@@ -21,8 +21,8 @@ class TlsSession:
         """Whether something was written that has not been sent."""
 
     @property
-    def keeps_silent(self) -> bool:
-        """Whether what is sent now is no question."""
+    def sends_no_request(self) -> bool:
+        """Whether what is sent now is TLS's own traffic, not a request."""
         return self.is_open and not self.has_written
 
 
@@ -32,10 +32,10 @@ class TlsSessions:
     def __init__(self) -> None:
         self._sessions: WeakKeyDictionary[SSLObject, TlsSession] = WeakKeyDictionary()
         self._unsent: TlsSession | None = None
-        """The session whose first flight is to be sent next."""
+        """The session that has just begun, and whose first bytes are to be sent next."""
 
     def link(self, connection: Any) -> TlsSession | None:
-        """Return the session that has just begun and that this connection is the first to send for."""
+        """Return the session that has just begun, if any: the first connection to send belongs to it."""
         session, self._unsent = self._unsent, None
         if session is not None:
             session.connection = connection
@@ -54,7 +54,7 @@ class TlsSessions:
             session.is_open = False
 
     def note_done(self, tls: SSLObject, method: str, result: Any) -> Any:
-        """Note that a method has returned, and return the connection that has spoken by that."""
+        """Note that a method has returned; return the connection if that shows that its other end has spoken."""
         session = self._sessions.get(tls)
         if session is None:
             return None

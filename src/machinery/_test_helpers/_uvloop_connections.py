@@ -1,4 +1,4 @@
-"""What the TCP connections of uvloop have sent and received, as the system tells on Linux: its transports do not.
+"""What the TCP connections of uvloop have sent and received. Linux tells us; the transports of uvloop do not.
 
 PYTEST_DONT_REWRITE
 """
@@ -18,7 +18,7 @@ from machinery._test_helpers._sockets import Connection
 
 _TCP_INFO = getattr(socket, "TCP_INFO", -1)
 _socket: Any = SOCKET.__base__
-"""The class in C, which is made more quickly."""
+"""The C class, which is faster to create."""
 
 _SENT_AT, _RECEIVED_AT = 200, 128
 """Where `tcpi_bytes_sent` and `tcpi_bytes_received` are in the kernel's `struct tcp_info`."""
@@ -27,9 +27,9 @@ _LENGTH = _SENT_AT + 8
 
 
 class UvloopConnections:
-    """Compares how much each connection has sent and received with what it had when looked at last.
+    """Compares how much each connection has sent and received with the last check.
 
-    If both have changed since then, the answer is taken to have come after the question.
+    If both have changed, we assume that the answer came after the request.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -37,18 +37,18 @@ class UvloopConnections:
         self._watched: dict[int, Watched] = {}
 
     def add(self, files: Iterable[int]) -> None:
-        """Look at these files from now on, if they are TCP connections."""
+        """Check these files from now on, if they are TCP connections."""
         for fd in files:
             self._drop(fd)
             try:
                 watched = Watched(fd, self._connections.of_file(fd))
             except OSError:
-                # It is no TCP connection.
+                # It is not a TCP connection.
                 continue
             self._watched[fd] = watched
 
     def close(self) -> None:
-        """Look at nothing any more."""
+        """Stop checking."""
         for fd in list(self._watched):
             self._drop(fd)
 
@@ -62,7 +62,7 @@ class UvloopConnections:
                 self._drop(fd)
                 continue
             if watched.sent < sent or watched.received < received:
-                # It was closed, and another connection has its number.
+                # It was closed, and another connection has reused its number.
                 self._drop(fd)
             elif watched.received > received:
                 self._connections.note_spoken(watched.connection)
@@ -89,13 +89,13 @@ class UvloopConnections:
 
 
 class Watched:
-    """A connection, and how much it had sent and received when looked at last."""
+    """A connection, and how much it had sent and received at the last check."""
 
     def __init__(self, fd: int, connection: Connection) -> None:
         self.connection = connection
         self.transport: Callable[[], Any] = _unknown
         self.sent = self.received = 0
-        # With its kind given, nothing is asked of the system to make the object.
+        # With family, type and protocol given, creating the object needs no system call.
         self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
         try:
             self.update()
@@ -104,10 +104,10 @@ class Watched:
             raise
 
     def update(self) -> None:
-        """Ask the system."""
+        """Ask the kernel."""
         info = self._socket.getsockopt(IPPROTO_TCP, _TCP_INFO, _LENGTH)
         if len(info) < _LENGTH:
-            raise OSError("this system tells less")
+            raise OSError("this kernel does not report the bytes sent")
         (self.received,), (self.sent,) = unpack_from("Q", info, _RECEIVED_AT), unpack_from("Q", info, _SENT_AT)
 
     def waiting_task(self) -> Task[Any] | None:
@@ -115,7 +115,7 @@ class Watched:
         return task_waiting_for_stream(self.transport())
 
     def let_go(self) -> None:
-        """Leave the file to the loop, to which it belongs."""
+        """Detach from the file, which belongs to the loop."""
         self._socket.detach()
 
 

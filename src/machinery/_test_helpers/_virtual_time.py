@@ -165,10 +165,10 @@ class VirtualTime:
         """Return for how many more real seconds the clock may not move, 0 or less for none."""
         if self._threshold is not None:
             return self._threshold - idle_seconds if by_itself else 0
-        return self._work.wait(self, partial(self._pause_before, goal))
+        return self._work.hold_seconds(self, partial(self._pause_before, goal))
 
     def _pause_before(self, goal: Moment, asker: Task[Any] | None) -> float:
-        """Return for how long after an answer the clock does not move to a moment: less if no timeout could strike."""
+        """Return for how long after an answer the clock does not move to a moment: less if no timeout could fire."""
         if asker is not None and is_asleep(asker):
             return PAUSE_BEFORE_SLEEP
         timers = self.timers.until(self.clock.tick_of(goal))

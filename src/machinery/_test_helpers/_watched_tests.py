@@ -1,4 +1,4 @@
-"""What the plugin for pytest does while blocks are open: they watch the test, and are closed if nobody leaves them.
+"""The pytest plugin's work while blocks are open: they watch the test, and are closed if they are left open.
 
 PYTEST_DONT_REWRITE
 """
@@ -21,20 +21,20 @@ Test = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class WatchedTest:
-    """A test of pytest, and the blocks that matter to it."""
+    """A pytest test, and the blocks that it uses."""
 
     def __init__(self, item: Any) -> None:
         self._item = item
         self._before = {block: block.has_failed for block in open_blocks}
         """The blocks that were open before, and whether anything had failed in them."""
         self._runs: list[WatchedRun] = []
-        """Hypothesis runs a test more than once."""
+        """More than one if Hypothesis runs the test function several times."""
         self._given_up: dict[WatchedRun, Task[Any]] = {}
-        """Runs that a signal handler has ended for pytest, and their tasks, which still wait."""
+        """Runs that pytest considers ended by a signal handler, and their tasks, which are still waiting."""
         self._wrapped_attribute: tuple[object, str, Test] | None = None
 
     def wrap_function(self) -> None:
-        """Let the runner run what lets the blocks watch the task that it runs the test in."""
+        """Replace the test function by a wrapper, so that the blocks watch the task that runs it."""
         target, name = self._item, "obj"
         hypothesis = getattr(getattr(target, name, None), "hypothesis", None)
         if hypothesis is not None:
@@ -45,7 +45,7 @@ class WatchedTest:
             setattr(target, name, self._wrapped(function))
 
     def unwrap_function(self) -> None:
-        """Undo that."""
+        """Restore the test function."""
         if self._wrapped_attribute is not None:
             setattr(*self._wrapped_attribute)
 
@@ -58,7 +58,7 @@ class WatchedTest:
                 result = await function(*args, **kwargs)
             except BaseException as error:
                 if run in self._given_up and isinstance(error, CancelledError):
-                    # anyio's plugin needs this task for the tests to come.
+                    # anyio's plugin runs the next tests in this task too.
                     self._given_up[run].uncancel()
                     return None
                 raise_in_place(run.end(error), error)
@@ -94,7 +94,7 @@ class WatchedTest:
         return values.get(fixture.argname, values) is fixture.cached_result[0]
 
     def note_end(self, error: BaseException | None) -> None:
-        """Add reports to what has failed the test, and close the blocks that it has left behind."""
+        """Add reports to the exception of the test, and close the blocks that it has left open."""
         if error is not None:
             interrupted = [run for run in self._runs if not run.has_ended]
             for run in interrupted:
@@ -105,18 +105,18 @@ class WatchedTest:
                 for block in left_behind:
                     _close(block, error)
             for run in interrupted:
-                # The test would go on in the background of the tests after it.
+                # Otherwise the test would go on in the background of the next ones.
                 if run.task is not None and (run.blocks or left_behind):
                     self._given_up[run] = run.task
                     run.task.cancel()
         elif not getattr(self._item, "nofuncargs", False):
-            # What has failed was expected by the test. Failures of tests of unittest do not leave the call.
+            # The test passed, so it expected what failed in the blocks. A failing unittest does not raise here.
             for block, had_failed in self._before.items():
                 block.has_failed = had_failed
 
     def report_on(self, error: BaseException) -> None:
-        """Add to an exception the reports of the blocks that the test is in, if they are not there."""
-        # Some runners raise an exception of their own in place of the one that has ended the test.
+        """Add the reports of the test's blocks to an exception, unless it has them."""
+        # Some runners replace the exception that has ended the test by their own.
         was_replaced = bool(self._runs) and self._runs[-1].has_failed
         of_runs = {block for run in self._runs for block in run.blocks}
         opened = _opened_since(self._before)
@@ -127,14 +127,14 @@ class WatchedTest:
                 block.reports.attach_once(error, again=was_replaced, waits=waits)
 
     def note_failure_of_setup(self) -> None:
-        """Note that a fixture has failed, so that dominos which another one holds are not expected to have fallen."""
+        """Note that a fixture has failed, so that dominos of other fixtures need not have fallen."""
         names = getattr(self._item, "fixturenames", ())
         for block in open_blocks:
             if getattr(block.holder, "argname", None) in names:
                 block.has_failed = True
 
     def close_what_is_left(self, error: BaseException | None) -> None:
-        """Close the blocks that were opened by the test, or by fixtures that are gone."""
+        """Close the blocks that were opened by the test, or by fixtures that have been torn down."""
         opened = _opened_since(self._before)
         for block in list(open_blocks):
             fixture: Any = block.holder
@@ -149,7 +149,7 @@ class OpenedByFixture:
         self._before = set(open_blocks)
 
     def note(self, fixture: object, error: BaseException | None) -> None:
-        """Note the fixture with the blocks; close them if it has not got to its end."""
+        """Note on the blocks that this fixture holds them; close them if its set-up has failed."""
         for block in _opened_since(self._before):
             if block.holder is None:
                 if error is None:
@@ -159,12 +159,12 @@ class OpenedByFixture:
 
 
 def _opened_since(before: Container[OpenBlock]) -> list[OpenBlock]:
-    """Return the blocks that this thread has opened since then and that are open still, newest first."""
+    """Return the blocks that this thread has opened since then and that are still open, newest first."""
     return [block for block in reversed(open_blocks) if block not in before and block.thread == get_ident()]
 
 
 def _close(block: OpenBlock, error: BaseException | None) -> None:
-    """Close a block that nobody will leave in time."""
+    """Close a block in place of the task that should have left it."""
     if error is not None:
         block.reports.attach_once(error, waits=True)
     block.close()

@@ -1,4 +1,4 @@
-"""Work elsewhere: in executors, threads, child processes, the resolver and servers. Notes when it begins and ends.
+"""Tracks work outside the loop: in executors, threads, child processes, the resolver and servers.
 
 PYTEST_DONT_REWRITE
 """
@@ -25,7 +25,7 @@ _LOOK_UPS = ("create_connection", "create_datagram_endpoint", "create_server", "
 
 
 class WorkElsewhere:
-    """Notes the work that a loop has under way elsewhere, and how long that holds what moves on the loop."""
+    """Tracks the work that a loop has under way elsewhere, and for how long that holds the clock and the dominos."""
 
     _of_hook: ClassVar[WeakKeyDictionary[IdleHook, "WorkElsewhere"]] = WeakKeyDictionary()
 
@@ -47,7 +47,7 @@ class WorkElsewhere:
         }
         self._counters: UvloopConnections | None = None
         if not isinstance(self._loop, BaseEventLoop):
-            # Asyncio's own loops resolve names in an executor, where that is counted; uvloop does it out of sight.
+            # Asyncio's own loops resolve names in an executor, which we track; uvloop does not.
             for name in _LOOK_UPS:
                 self._attributes[name] = self._while_awaited(getattr(self._loop, name))
             self._counters = UvloopConnections(self._connections)
@@ -57,7 +57,7 @@ class WorkElsewhere:
 
     @classmethod
     def opened(cls, hook: IdleHook, undo: Callable[..., object]) -> "WorkElsewhere":
-        """Return what is shared by the blocks of a loop, for one more block; ``undo`` is given what ends that."""
+        """Return the object that the blocks of a loop share, for one more block; ``undo`` is given the clean-up."""
         work = cls._of_hook.get(hook)
         if work is None:
             work = cls(hook)
@@ -92,31 +92,31 @@ class WorkElsewhere:
 
     @property
     def may_hold(self) -> bool:
-        """Whether :meth:`wait` has anything to do."""
+        """Whether :meth:`hold_seconds` has anything to do."""
         pieces = self._pieces
         return bool(pieces.under_way) or not pieces.has_moved or bool(self._connections.silent) or ANYIO in modules
 
-    def wait_for_dominos(self, row: object, idle_seconds: float, pause: Pause) -> float:
+    def domino_hold_seconds(self, row: object, idle_seconds: float, pause: Pause) -> float:
         """Return for how many more real seconds no domino may fall; 0 or less means that one falls now."""
         threshold = next(reversed(self.thresholds.values())) if self.thresholds else None
         if threshold is not None and threshold < inf:
             return threshold - idle_seconds
-        return self.wait(row, pause) if self.may_hold else 0
+        return self.hold_seconds(row, pause) if self.may_hold else 0
 
-    def wait(self, mover: object, pause: Pause) -> float:
+    def hold_seconds(self, mover: object, pause: Pause) -> float:
         """Return for how many more real seconds nothing may move; 0 or less means that the caller moves now.
 
-        :param pause: returns for how long after an answer, which a task has asked for, the caller does not move.
+        :param pause: returns for how long the caller does not move after an answer to a task.
         """
         self._look_around()
-        return self._pieces.wait(mover, pause)
+        return self._pieces.hold_seconds(mover, pause)
 
     def _is_under_way(self) -> bool:
         self._look_around()
         return bool(self._pieces.under_way)
 
     def running(self) -> list[str]:
-        """Describe what is under way, whether or not it holds."""
+        """Describe the work under way, whether or not it holds the clock."""
         self._look_around()
         return [
             f"{piece.what()}{', over its limit' if piece.is_over_limit else ''}"
@@ -152,7 +152,7 @@ class WorkElsewhere:
         return run
 
     def _look_around(self) -> None:
-        """Find what no event tells: children that have ended, busy threads of anyio, connections that nobody reads."""
+        """Check what causes no event: children that have ended, busy threads of anyio, connections with no reader."""
         self._connections.look_around()
         self._threads.look_around()
         for child in self._children[:]:
