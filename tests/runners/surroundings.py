@@ -6,9 +6,8 @@ from collections.abc import Callable
 Outcome = Callable[[str, str], tuple[int, str]]
 """Gives the exit code and the output of a run, by the names of its runner and of the run."""
 
-# Coverage looks like a debugger to alt-pytest-asyncio before Python 3.12, and then its watchdog does not strike.
 # pytest prints more, or in colours, or in wider lines, for some of the others: with `CI` each failure in full twice.
-_KEPT_FROM_IT = ("COVERAGE_", "PYTEST_", "BUILD_NUMBER", "CI", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS")
+_KEPT_FROM_IT = ("PYTEST_", "BUILD_NUMBER", "CI", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS")
 
 
 def environment(**settings: str) -> dict[str, str]:
