@@ -24,8 +24,11 @@ WEB_SERVER = Path(__file__).with_name("web_server.py")
 NOT_ON_UVLOOP = {
     "unix_streams": "Unix sockets",
     "datagrams": "datagrams",
+    "test_so_it_does_by_a_unix_socket": "Unix sockets",
+    "test_so_they_do_by_a_unix_socket": "Unix sockets",
     "sock_datagrams": "datagrams, which it cannot send by `sock_sendto`",
     "test_a_hopeless_wait_beside_an_idle_connection_is_told": "what could wake the loop",
+    "test_tls": "TLS",
     "test_datagrams_between_two_sockets_of_this_loop": "datagrams, which it cannot send by `sock_sendto`",
 }
 
@@ -34,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip what is not seen on uvloop."""
     for item in items if config.getoption("--uvloop") else ():
         parameters = getattr(getattr(item, "callspec", None), "id", "").split("-")
-        for name in (getattr(item, "originalname", item.name), *parameters):
+        for name in (item.path.stem, getattr(item, "originalname", item.name), *parameters):
             if name in NOT_ON_UVLOOP:
                 item.add_marker(pytest.mark.skip(reason=f"not seen on uvloop: {NOT_ON_UVLOOP[name]}"))
 
