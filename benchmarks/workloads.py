@@ -254,6 +254,11 @@ class Row(NamedTuple):
     arrange: Callable[[Program, int], None] = once
 
 
+def _blocks_with_a_sleep(duration: str, seconds: float, peers: tuple[str, ...]) -> Row:
+    title = f"100 blocks with a sleep of {duration}"
+    return Row(title, 100, peers, blocks_with_a_sleep(seconds), {BEST: 1.0}, counted=(20, 80), in_block=False)
+
+
 def _steps(size: int, tasks: int, *peers: str) -> Row:
     title = f"{size:,} ordered steps, {'one task' if tasks == 1 else f'{tasks} tasks'}"
     goal = {"floor": 1.0, "trio": 0.5}
@@ -308,24 +313,8 @@ ROWS = {
     "blocks": Row(
         "1,000 empty blocks on one loop", 1_000, _BLOCKS, empty_blocks, {BEST: 1.3}, counted=(20, 80), in_block=False
     ),
-    "hour": Row(
-        "100 blocks with a sleep of an hour",
-        100,
-        _LOOPS,
-        blocks_with_a_sleep(3_600),
-        {BEST: 1.0},
-        counted=(20, 80),
-        in_block=False,
-    ),
-    "month": Row(
-        "100 blocks with a sleep of 30 days",
-        100,
-        ("aiotools",),
-        blocks_with_a_sleep(30 * 86_400),
-        {BEST: 1.0},
-        counted=(20, 80),
-        in_block=False,
-    ),
+    "hour": _blocks_with_a_sleep("an hour", 3_600, _LOOPS),
+    "month": _blocks_with_a_sleep("30 days", 30 * 86_400, ("aiotools",)),
     "suite": Row(
         "1,000 tests, each a block with two sleeps on its own loop",
         1_000,
