@@ -123,11 +123,11 @@ class TestNothingCanHappenAnyMore:
 
     @pytest.mark.proves("R6")
     async def test_it_comes_only_after_a_while_of_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The wait starts over with each event, here a timer of a test framework."""
-        monkeypatch.setattr("machinery._test_helpers._task_watch.STUCK_AFTER", 0.06)
-        happened = []
+        """The wait starts over whenever something runs."""
+        monkeypatch.setattr("machinery._test_helpers._task_watch.STUCK_AFTER", 0.6)
+        loop, happened = asyncio.get_running_loop(), []
         for number in range(3):
-            after(0.04 * number, lambda: happened.append("something"))
+            after(0.35 * number, lambda: loop.call_soon(happened.append, "something"))
         with pytest.raises(thp.Stuck):
             async with virtual_time():
                 await wait_for_ever()
@@ -472,6 +472,21 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
         server.close()
 
         assert [record.partition("\n")[0] for record in logged(caplog)] == [reason]
+
+    @pytest.mark.proves("R6", "R8")
+    @either
+    async def test_watchdogs_of_tests_that_have_ended_do_not_put_it_off(self, block: Block) -> None:
+        """Those of alt-pytest-asyncio stay on the loop, and one may be due every few milliseconds."""
+        task = asyncio.current_task()
+        assert task is not None
+        timers = [after(number / 200, lambda: None) for number in range(1, 6000)]
+        timers.append(after(30, task.cancel))
+
+        with pytest.raises(thp.Stuck, match=f"^{HOPELESS}\n"):
+            async with block():
+                await wait_for_ever()
+        for timer in timers:
+            timer.cancel()
 
     @pytest.mark.proves("R5", "R8")
     async def test_what_could_still_wake_it_is_told_when_a_watchdog_ends_it(

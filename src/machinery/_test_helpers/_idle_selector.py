@@ -21,7 +21,7 @@ from machinery._test_helpers._asyncio_internals import (
 from machinery._test_helpers._idle import BUSY_AFTER, IdleHook
 from machinery._test_helpers._patches import Patches
 from machinery._test_helpers._real_time import in_real_time, monotonic
-from machinery._test_helpers._wakeups import only_connections, possible_wakeups
+from machinery._test_helpers._wakeups import only_connections, only_watchdogs_are_due, possible_wakeups
 
 _IN_A_ROW = range(100)
 """How often listeners may act without making anything ready before the loop gets to look at its own timers."""
@@ -33,6 +33,8 @@ class SelectorHook(IdleHook):
     def __init__(self, loop: AbstractEventLoop, selector: Any) -> None:
         super().__init__(loop)
         self._before_next_iteration: list[Callable[[], object]] = []
+        self._idle_before = 0.0
+        """For how long the loop had been idle when watchdogs were due, which do not end that time."""
         self._real_call_at = loop.call_at
         self._real_time = monotonic if has_standard_time(loop) else in_real_time(loop.time)
         self._ready = ready_queue(loop)
@@ -120,6 +122,8 @@ class SelectorHook(IdleHook):
     def _when_idle(self, timeout: float | None) -> Any:
         if self._some_are_cancelled:
             self._note_cancellations()
+        if self._idle_before and self.busy_iterations:
+            self._idle_before = 0.0
         for _ in _IN_A_ROW:
             if len(self._files) != 1 or self._signals:
                 if self.has_events():
@@ -129,7 +133,7 @@ class SelectorHook(IdleHook):
                 break
             self.times_idle += 1
             self.busy_iterations = 0
-            wait = self._ask(0.0)
+            wait = self._ask(self._idle_before)
             if wait > 0:
                 return self._wait(timeout, wait)
             if self._before_next_iteration:
@@ -140,19 +144,22 @@ class SelectorHook(IdleHook):
         return []
 
     def _wait(self, timeout: float | None, wait: float) -> Any:
-        idle, longest = 0.0, inf if timeout is None else timeout
-        began = last = monotonic()
-        while idle < longest:
-            limit = min(wait, longest - idle)
+        last = monotonic()
+        began, self._idle_before = last - self._idle_before, 0.0
+        timer_due_at = inf if timeout is None else last + timeout
+        while last < timer_due_at:
+            limit = min(wait, timer_due_at - last)
             events = self._real_select(None if limit == inf else limit)
             now = monotonic()
-            self.total_idle_seconds, idle, last = self.total_idle_seconds + now - last, now - began, now
+            self.total_idle_seconds, last = self.total_idle_seconds + now - last, now
             if events:
                 return events
-            wait = self._ask(idle)
+            wait = self._ask(now - began)
             if wait == 0:
                 self._begin_iteration()
-                break
+                return []
+        if only_watchdogs_are_due(self.loop, self._real_time()):
+            self._idle_before = last - began
         return []
 
     def _begin_iteration(self) -> None:

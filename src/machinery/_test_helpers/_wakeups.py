@@ -45,19 +45,29 @@ def possible_wakeups(loop: AbstractEventLoop, selector: Any, now: float) -> Iter
 
     Threads that Python does not know, such as those that a C library starts for itself, cannot be seen.
     """
-    for handle in real_timers(loop):
-        callback, _ = callback_of(handle)
-        if handle.when() < now + _DAY and not is_watchdog(getattr(callback, "__module__", None)):
-            yield f"a timer in real time that calls {name_of(callback)}"
+    for callback in _timers_before(loop, now + _DAY):
+        yield f"a timer in real time that calls {name_of(callback)}"
     yield from _files(loop, selector)
     yield from _signals(loop)
     yield from _busy_threads()
+
+
+def only_watchdogs_are_due(loop: AbstractEventLoop, now: float) -> bool:
+    """Return whether no timer is due but those of watchdogs, which may be left from tests that ended long ago."""
+    return next(_timers_before(loop, now), None) is None
 
 
 def only_connections(wakeups: Iterable[str]) -> bool:
     """Return whether nothing is likely to wake a loop, and only connections keep that from being certain."""
     found = list(wakeups)
     return all(isinstance(each, Unlikely) for each in found) and any(isinstance(each, Connected) for each in found)
+
+
+def _timers_before(loop: AbstractEventLoop, end: float) -> Iterator[Any]:
+    for handle in real_timers(loop):
+        callback, _ = callback_of(handle)
+        if handle.when() < end and not is_watchdog(getattr(callback, "__module__", None)):
+            yield callback
 
 
 def _files(loop: AbstractEventLoop, selector: Any) -> Iterator[str]:
