@@ -17,7 +17,6 @@ import pytest
 from sybil import Document, Example, Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.evaluators.python import pad
-from sybil.integration.pytest import SybilItem
 from sybil.parsers import markdown, rest
 from sybil.sybil import SybilCollection
 
@@ -31,9 +30,17 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, 
 
 
 def evaluate(example: Example) -> str | None:
-    """Run a block; say what went wrong where that is a group of exceptions, on which Sybil's own report breaks."""
+    """Run a block after those before it on its page, on which it may build.
+
+    The order of tests is random, and with pytest-xdist a process does not get all blocks of a page. Sybil's own report
+    breaks on groups of exceptions.
+    """
+    already_run: set[int] = example.namespace.setdefault("blocks_already_run", set())
     try:
-        run(example)
+        for each in example.document.examples():
+            if each.start == example.start or (each.start < example.start and each.start not in already_run):
+                already_run.add(each.start)
+                run(each)
     except ExceptionGroup as group:
         return "".join(traceback.format_exception(group))
     return None
@@ -127,15 +134,6 @@ def pytest_configure(config: pytest.Config) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the blocks back in reading order after the shuffle: each may build on those before it."""
-    places = [place for place, item in enumerate(items) if isinstance(item, SybilItem)]
-    blocks = sorted((items[place] for place in places), key=lambda block: (block.path, block.location[1] or 0))
-    for place, block in zip(places, blocks, strict=True):
-        items[place] = block
 
 
 @pytest.hookimpl(wrapper=True)
