@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -329,6 +330,7 @@ def main():
     page = PAGE.read_text(encoding="utf-8")
     if len(sys.argv) > 2:
         tool, title, *options = sys.argv[1:]
+        signal.alarm(TOO_LONG + 5)  # `uv run` is killed when it takes too long, and this process is not
         ask_inside = partial(run_with, body=INSIDE.get(title))
         answer = QUESTIONS.get(title, ask_inside)(tool, **(OPTIONS[tool][title] if options else {}))
         print({True: "yes", False: "no"}.get(answer, answer))
