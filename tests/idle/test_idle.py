@@ -336,16 +336,18 @@ class TestHandles:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
         slots = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__"}
         async with thp.mocked_call_later():
-            by_hand = loop.call_later(1.5, print, "x", context=context)
-            monkeypatch.setattr(_virtual_loop, "HANDLE_SLOTS_ARE_KNOWN", False)
-            by_its_class = loop.call_later(1.5, print, "x", context=context)
+            timers = []
+            for are_known in (_virtual_loop.HANDLE_SLOTS_ARE_KNOWN, False):
+                monkeypatch.setattr(_virtual_loop, "HANDLE_SLOTS_ARE_KNOWN", are_known)
+                timers.append(loop.call_later(1.5, print, "x", context=context))
+            by_hand, by_its_class = timers
 
             assert {name: getattr(by_hand, name) for name in slots} == {
                 name: getattr(by_its_class, name) for name in slots
             }
             assert repr(by_hand) == repr(by_its_class)
 
-            for timer in (by_hand, by_its_class):
+            for timer in timers:
                 timer.cancel()
                 assert timer.cancelled()
                 assert _asyncio_internals.callback_of(timer) == (None, ())

@@ -139,6 +139,8 @@ def test_one_time_is_one_moment_whenever_it_is_asked_for(
     clock = Clock(start_time=start_time, precision=precision)
     clock.move_to(max(ticks))
     when = clock.now + 1 + later
+    # A clock that starts just below a power of two gets to where floats are further apart than its ticks.
+    assume(precision >= math.ulp(when))
     moments = set()
     for tick in ticks:
         clock.move_to(tick)
@@ -156,6 +158,7 @@ def test_an_earlier_time_is_never_due_after_a_later_one(
     clock = Clock(start_time=start_time, precision=precision)
     clock.move_to(max(ticks))
     earlier, later = sorted(clock.now + each for each in seconds)
+    assume(precision >= math.ulp(later))
     clock.move_to(ticks[0])
     first, _ = clock.at(earlier)
     clock.move_to(ticks[1])
