@@ -56,6 +56,26 @@ async def test_a_connection_that_has_its_answer_holds_nothing(
         with passing(1000 * 3600):
             for _ in range(1000):
                 await asyncio.sleep(3600)
+        with passing(0):
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+    assert logged(caplog) == []
+
+
+@pytest.mark.proves("C1")
+async def test_so_do_those_of_a_connection_that_begins_without_tls(
+    tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As those of databases and mail servers do."""
+    async with thp.mocked_call_later():
+        with passing(0):
+            async with asyncio.timeout(0.1):
+                reader, writer = await asyncio.open_connection(*tls_lines)
+                await writer.start_tls(certificates[1], server_hostname="127.0.0.1", ssl_handshake_timeout=0.1)
+                for delay in ("0.3", "0", "parts"):
+                    writer.write(f"{delay} yes\n".encode())
+                    assert await reader.readline() == b"yes\n"
         writer.close()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 

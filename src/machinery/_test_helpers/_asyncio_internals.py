@@ -221,14 +221,14 @@ def awaited_future(task: Task[Any]) -> object:
     return getattr(task, "_fut_waiter", None)
 
 
-def transport_of(loop: AbstractEventLoop, fd: int) -> Any:
-    """Return the transport that a loop has for a file; ``None`` if there is none."""
-    return getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
+def protocol_of(loop: AbstractEventLoop, fd: int) -> Any:
+    """Return the protocol that a loop has for a file; ``None`` if there is none."""
+    transport = getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
+    return None if transport is None else transport.get_protocol()
 
 
-def task_waiting_for_stream(transport: Any) -> Task[Any] | None:
-    """Return the task that waits for the stream of a transport to bring something."""
-    protocol = None if transport is None else transport.get_protocol()
+def task_waiting_for_stream(protocol: Any) -> Task[Any] | None:
+    """Return the task that waits for the stream of a protocol to bring something."""
     waiter = getattr(getattr(protocol, "_stream_reader", None), "_waiter", None)
     return None if waiter is None else next((task for task in all_tasks() if awaited_future(task) is waiter), None)
 

@@ -13,7 +13,7 @@ from selectors import EVENT_READ
 from ssl import SSLObject
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import task_waiting_for_stream, transport_of
+from machinery._test_helpers._asyncio_internals import protocol_of, task_waiting_for_stream
 from machinery._test_helpers._debts import Debts
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._pieces import Pieces, task_reference
@@ -62,13 +62,29 @@ class Connections:
 
     def note_tls_begun(self, tls: SSLObject, method: str) -> None:
         """Note that a TLS method is called."""
-        self._tls.note_begun(tls, method)
+        connection = self._tls.note_begun(tls, method)
+        if connection is not None and method == "unwrap" and not self.gets_events:
+            self.note_asked(connection)
 
     def note_tls_done(self, tls: SSLObject, method: str, result: object) -> None:
         """Note that a TLS method has returned."""
-        connection = self._tls.note_done(tls, method, result)
-        if connection is not None:
+        connection = self._tls.note_done(tls, method)
+        if connection is None:
+            return
+        if method in ("do_handshake", "unwrap") or (method == "read" and result):
             self.note_spoken(connection)
+        elif method == "write" and not self.gets_events:
+            self.note_asked(connection)
+
+    def note_tls_opened(self, fd: int, tls: SSLObject | None) -> bool:
+        """Note which TLS object a connection has, where it is not seen on the socket; return whether that is known."""
+        session = self._tls.of(tls)
+        if session is None:
+            return False
+        connection = session.connection = self._sockets.of_file(fd)
+        connection.tls = session
+        self._debts.forgive(connection)
+        return True
 
     def note_accepted(self, socket: Any) -> None:
         """Note that a server in this loop has accepted a connection."""
@@ -136,7 +152,7 @@ class Connections:
         """Drop debts that no task waits for any more, and find tasks that wait for a server to speak first."""
         self._debts.look_around()
         for connection, is_new in list(self.silent.items()):
-            task = task_waiting_for_stream(transport_of(self._loop, connection.fd))
+            task = task_waiting_for_stream(protocol_of(self._loop, connection.fd))
             if task is not None or self._sockets.owes_nothing(connection):
                 del self.silent[connection]
             if task is not None:

@@ -41,25 +41,28 @@ class TlsSessions:
             session.connection = connection
         return session
 
-    def note_begun(self, tls: SSLObject, method: str) -> None:
-        """Note that a method is called."""
+    def note_begun(self, tls: SSLObject, method: str) -> Any:
+        """Note that a method is called; return the connection, if it is known."""
         session = self._sessions.get(tls)
         if session is None:
             if method != "do_handshake" or tls.server_side:
-                return
+                return None
             session = self._unsent = self._sessions[tls] = TlsSession()
         if method == "write":
             session.has_written = True
         elif method == "unwrap":
             session.is_open = False
+        return session.connection
 
-    def note_done(self, tls: SSLObject, method: str, result: Any) -> Any:
-        """Note that a method has returned; return the connection if that shows that its other end has spoken."""
+    def of(self, tls: SSLObject | None) -> TlsSession | None:
+        """Return the session of a TLS object, unless it began before the block or is that of a server in this loop."""
+        return None if tls is None else self._sessions.get(tls)
+
+    def note_done(self, tls: SSLObject, method: str) -> Any:
+        """Note that a method has returned; return the connection, if it is known."""
         session = self._sessions.get(tls)
         if session is None:
             return None
         if method == "do_handshake":
             session.is_open = True
-        elif method != "read" or not result:
-            return None
         return session.connection

@@ -4,7 +4,7 @@ PYTEST_DONT_REWRITE
 """
 
 import socket
-from asyncio import Task
+from asyncio import StreamReaderProtocol, Task
 from collections.abc import Awaitable, Callable, Iterable
 from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM
 from struct import unpack_from
@@ -80,12 +80,25 @@ class UvloopConnections:
         async def create_connection(*args: Any, **kwargs: Any) -> Any:
             transport, protocol = await connect(*args, **kwargs)
             fd = transport.get_extra_info("socket").fileno()
-            self.add([fd])
-            if fd in self._watched:
-                self._watched[fd].transport = ref(transport)
+            if not self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object")):
+                self.add([fd])
+                if fd in self._watched and isinstance(protocol, StreamReaderProtocol):
+                    self._watched[fd].protocol = ref(protocol)
             return transport, protocol
 
         return create_connection
+
+    def starting_tls(self, start: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return a replacement for ``loop.start_tls``."""
+
+        async def start_tls(*args: Any, **kwargs: Any) -> Any:
+            transport = await start(*args, **kwargs)
+            fd = transport.get_extra_info("socket").fileno()
+            if self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object")):
+                self._drop(fd)
+            return transport
+
+        return start_tls
 
 
 class Watched:
@@ -93,7 +106,7 @@ class Watched:
 
     def __init__(self, fd: int, connection: Connection) -> None:
         self.connection = connection
-        self.transport: Callable[[], Any] = _unknown
+        self.protocol: Callable[[], Any] = _unknown
         self.sent = self.received = 0
         # With family, type and protocol given, creating the object needs no system call.
         self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
@@ -112,7 +125,7 @@ class Watched:
 
     def waiting_task(self) -> Task[Any] | None:
         """Return the task that waits for its stream, if there is one."""
-        return task_waiting_for_stream(self.transport())
+        return task_waiting_for_stream(self.protocol())
 
     def let_go(self) -> None:
         """Detach from the file, which belongs to the loop."""

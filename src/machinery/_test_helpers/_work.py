@@ -54,6 +54,7 @@ class WorkElsewhere:
             self._attributes["create_connection"] = self._counters.connecting(
                 self._while_awaited(self._loop.create_connection)
             )
+            self._attributes["start_tls"] = self._counters.starting_tls(self._loop.start_tls)
 
     @classmethod
     def opened(cls, hook: IdleHook, undo: Callable[..., object]) -> "WorkElsewhere":
