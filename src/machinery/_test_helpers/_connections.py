@@ -108,9 +108,7 @@ class Connections:
 
     def note_listening(self, fd: int) -> None:
         """Note that a file is watched only for notifications, which are no answers."""
-        connection = self._sockets.known(fd)
-        if connection is not None:
-            self._debts.forgive(connection)
+        self._debts.forgive(self._sockets.of_file(fd))
 
     def note_events(self, events: Any) -> None:
         """Note what the selector reports."""

@@ -47,7 +47,7 @@ class SelectorHook(IdleHook):
         self.has_events = quick_poll(selector)
         self._selector_patches = Patches(selector)
         self._on_selector: dict[str, object] = {"select": self._select}
-        self._real_register: Callable[..., Any] = getattr(selector, "register", _no_files)
+        self._real_register: Any = getattr(selector, "register", None)
         if self.reports_events:
             self._on_selector["register"] = self._register
 
@@ -58,7 +58,7 @@ class SelectorHook(IdleHook):
 
     def files(self) -> Collection[int]:
         # Some selectors return None once they are closed.
-        return getattr(self._selector, "get_map", _no_files)() or ()
+        return getattr(self._selector, "get_map", dict)() or ()
 
     def real_time(self) -> float:
         return self._real_time()
@@ -171,7 +171,3 @@ class SelectorHook(IdleHook):
         self.busy_iterations += 1
         if self.busy_iterations >= BUSY_AFTER:
             self._sample_busy_tasks(ready_tasks(self.loop))
-
-
-def _no_files() -> Collection[int]:
-    return ()

@@ -33,8 +33,7 @@ class OwnEnds:
         """Note that a socket was returned by ``accept``."""
         self._accepted.add(socket)
         ends = ends_of(socket)
-        if ends is not None and ends.local is not None:
-            self._served.add(ends.local)
+        self._served.update(() if ends is None or ends.local is None else (ends.local,))
 
     def owes_nothing(self, ends: Ends, socket: Any) -> bool:
         """Return whether no answer can be owed on a connection: it was accepted, or both ends are in this loop."""

@@ -3,7 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import AbstractEventLoop, CancelledError
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from sys import _getframe
 from typing import Any
@@ -36,9 +36,6 @@ def _connecting(
         pieces.begin(key, owed_answer(("connect", server), server))
         try:
             connected = await connect(sock, address)
-        except CancelledError:
-            pieces.abandon(key)
-            raise
         finally:
             pieces.end(key)
         connections.note_connected(sock)

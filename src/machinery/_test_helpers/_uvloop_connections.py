@@ -66,7 +66,7 @@ class UvloopConnections:
                 self._drop(fd)
             elif watched.received > received:
                 self._connections.note_spoken(watched.connection)
-            elif watched.sent > sent:
+            elif watched.sent > sent or watched.is_waited_for_in_silence():
                 self._connections.note_asked(watched.connection, watched.waiting_task())
 
     def _drop(self, fd: int) -> None:
@@ -108,6 +108,8 @@ class Watched:
         self.connection = connection
         self.protocol: Callable[[], Any] = _unknown
         self.sent = self.received = 0
+        self.is_silent = True
+        """Whether neither end has sent anything, and no task has waited for it."""
         # With family, type and protocol given, creating the object needs no system call.
         self._socket = _socket(AF_INET, SOCK_STREAM, IPPROTO_TCP, fd)
         try:
@@ -122,6 +124,13 @@ class Watched:
         if len(info) < _LENGTH:
             raise OSError("this kernel does not report the bytes sent")
         (self.received,), (self.sent,) = unpack_from("Q", info, _RECEIVED_AT), unpack_from("Q", info, _SENT_AT)
+
+    def is_waited_for_in_silence(self) -> bool:
+        """Return whether a task has just begun to wait for what the other end will say first."""
+        was_silent = self.is_silent
+        if was_silent:
+            self.is_silent = not self.sent and not self.received and self.waiting_task() is None
+        return was_silent and not self.is_silent and not self.received
 
     def waiting_task(self) -> Task[Any] | None:
         """Return the task that waits for its stream, if there is one."""
