@@ -12,9 +12,9 @@ from typing import Any
 
 from machinery._test_helpers._asyncio_internals import running_loop_or_none
 from machinery._test_helpers._block import OpenBlock, WatchedRun, open_blocks, raise_in_place
+from machinery._test_helpers._deadlocks import DeadlockDetector
 from machinery._test_helpers._loops import check_own_loop
 from machinery._test_helpers._source import drop_hidden_start
-from machinery._test_helpers._task_watch import DeadlockDetector
 
 DeadlockDetector.gives_up_beside_connections_after = 10.0
 
