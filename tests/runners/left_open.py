@@ -120,6 +120,7 @@ def m(request: pytest.FixtureRequest) -> object:
 @pytest.mark.parametrize("hours", [1, 2])
 async def test_passed_in_a_wider_block(m: thp.MockedCallLater, hours: int) -> None:
     """Also after a narrower fixture that has asked for it."""
+    assert time.time() == 3600 * (hours - 1)
     await asyncio.sleep(3600)
     assert time.time() == 3600 * hours
 

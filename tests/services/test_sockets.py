@@ -437,7 +437,7 @@ async def test_a_server_that_reads_slowly_is_waited_for_while_it_reads(caplog: p
             connection.recv(size - pauses * part, socket.MSG_WAITALL)
             connection.sendall(b"thanks\n")
 
-    with socket.socket() as listening, socket.socket() as asking, ThreadPoolExecutor(1) as server:
+    with ThreadPoolExecutor(1) as server, socket.socket() as listening, socket.socket() as asking:
         # Small enough that the client has to wait for the server again and again.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, part)
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, part)
@@ -447,11 +447,15 @@ async def test_a_server_that_reads_slowly_is_waited_for_while_it_reads(caplog: p
         reading = server.submit(read_slowly)
         async with thp.mocked_call_later():
             reader, writer = await asyncio.open_connection(sock=asking)
-            with passing(0):
-                async with asyncio.timeout(60):
-                    writer.write(bytes(size))
-                    assert await reader.readline() == b"thanks\n"
-            writer.close()
+            try:
+                with passing(0):
+                    async with asyncio.timeout(60):
+                        writer.write(bytes(size))
+                        assert await reader.readline() == b"thanks\n"
+            finally:
+                # With what the server has not read, for which it would wait.
+                writer.transport.abort()
+                await asyncio.sleep(0)
         reading.result()
 
     assert logged(caplog) == []

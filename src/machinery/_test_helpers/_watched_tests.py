@@ -74,11 +74,10 @@ class WatchedTest:
 
     def _begin_run(self) -> WatchedRun:
         __tracebackhide__ = True
+        for block in open_blocks:
+            if self._uses(block):
+                check_own_loop(block.hook.loop, block.content)
         loop = running_loop_or_none()
-        if loop is not None:
-            for block in open_blocks:
-                if self._uses(block):
-                    check_own_loop(block.hook.loop, block.content)
         run = WatchedRun(block for block in open_blocks if block.hook.loop is loop)
         self._runs.append(run)
         if loop is not None:
