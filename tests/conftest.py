@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import settings
 
-from machinery._test_helpers import _pieces, _task_watch
+from machinery._test_helpers import _deadlocks, _pieces
 from machinery._test_helpers._asyncio_internals import callback_of
 from machinery._test_helpers._known_tools import is_watchdog
 
@@ -56,7 +56,7 @@ def work_patience(monkeypatch: pytest.MonkeyPatch) -> float:
 def deadlock_patience(monkeypatch: pytest.MonkeyPatch) -> float:
     """Shorten how long nothing has to happen before a wait is hopeless, and give that, in real seconds."""
     seconds = 0.02
-    monkeypatch.setattr(_task_watch, "STUCK_AFTER", seconds)
+    monkeypatch.setattr(_deadlocks, "STUCK_AFTER", seconds)
     return seconds
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _explore, _scenario_run, _task_watch
+from machinery._test_helpers import _deadlocks, _explore, _scenario_run
 from machinery.test_helpers import Outside
 from tests.reports.reading import Boom, logged, plain
 
@@ -414,7 +414,7 @@ class TestStuck:
     @pytest.fixture(autouse=True)
     def _no_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let waiting for real time take longer than a test may."""
-        monkeypatch.setattr(_task_watch, "STUCK_AFTER", 1000.0)
+        monkeypatch.setattr(_deadlocks, "STUCK_AFTER", 1000.0)
         monkeypatch.setattr(_scenario_run, "UNSURE_AFTER", 1000.0)
 
     @pytest.mark.proves("E7")

@@ -137,6 +137,23 @@ class TestNames:
         assert task.done()
         assert [line for line in report_of(caught.value) if " (take_part) returned after domino 1" in line] != []
 
+    @pytest.mark.proves("R2")
+    @has_eager_tasks
+    async def test_a_task_that_ended_in_its_eager_start_has_no_coroutine_to_be_named_by(self) -> None:
+        """Python has forgotten it; the timeout that the task never left is told nevertheless."""
+
+        async def enter() -> None:
+            await asyncio.timeout(5).__aenter__()
+
+        assert EAGER is not None
+        with pytest.raises(Boom) as caught:
+            async with thp.mocked_call_later():
+                task = EAGER(asyncio.get_running_loop(), enter(), name="Task-7")
+                raise Boom
+
+        assert task.done()
+        assert report_of(caught.value)[1] == "  pending at 5.0, in 5 s: timeout of task 'Task-N', which has ended"
+
 
 class TestThisTest:
     """Not about what others have left."""

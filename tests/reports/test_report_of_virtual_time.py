@@ -218,6 +218,23 @@ class TestWhatIsTold:
         ]
 
     @pytest.mark.proves("R2")
+    async def test_a_timeout_that_nobody_has_left_is_told_with_its_task(self) -> None:
+        """It is pending, although there is nothing left that it could end."""
+
+        async def enter() -> None:
+            await asyncio.timeout(5).__aenter__()
+
+        with pytest.raises(Boom) as caught:
+            async with thp.mocked_call_later():
+                await asyncio.create_task(enter(), name="careless")
+                raise Boom
+
+        assert report_of(caught.value)[1:] == [
+            "  pending at 5.0, in 5 s: timeout of task 'careless', which has ended",
+            "  no timer has fired yet",
+        ]
+
+    @pytest.mark.proves("R2")
     async def test_called_times_that_the_test_has_emptied_do_not_matter(self) -> None:
         """The list belongs to the test."""
         with pytest.raises(Boom) as caught:

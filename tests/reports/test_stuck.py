@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _task_watch, _wakeups
+from machinery._test_helpers import _deadlocks, _wakeups
 from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
 
 HOPELESS = "deadlock: every task is waiting and nothing is left to wake one"
@@ -124,7 +124,7 @@ class TestNothingCanHappenAnyMore:
     @pytest.mark.proves("R6")
     async def test_it_comes_only_after_a_while_of_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The wait starts over whenever something runs."""
-        monkeypatch.setattr("machinery._test_helpers._task_watch.STUCK_AFTER", 0.6)
+        monkeypatch.setattr("machinery._test_helpers._deadlocks.STUCK_AFTER", 0.6)
         loop, happened = asyncio.get_running_loop(), []
         for number in range(3):
             after(0.35 * number, lambda: loop.call_soon(happened.append, "something"))
@@ -461,8 +461,8 @@ class TestNeverWhereSomethingRealCouldStillWakeTheTest:
         self, block: Block, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The pytest plugin sets for how long it waits on."""
-        monkeypatch.setattr(_task_watch, "HOPELESS_AFTER", 0.2)
-        monkeypatch.setattr(_task_watch.DeadlockDetector, "gives_up_beside_connections_after", 0.4)
+        monkeypatch.setattr(_deadlocks, "HOPELESS_AFTER", 0.2)
+        monkeypatch.setattr(_deadlocks.DeadlockDetector, "gives_up_beside_connections_after", 0.4)
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
         reason = "deadlock: every task is waiting, and only an idle connection could wake one"
 

@@ -140,6 +140,8 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "in workers": [*ASYNCIO, *scope("function"), *XDIST, *DISTURBED],
         **({"once more": [*ASYNCIO, *scope("function"), *RERUNS, *DISTURBED]} if HAS_RERUNFAILURES else {}),
         "in another loop": [*ASYNCIO, "-o", "asyncio_mode=strict", *scope("function"), *PLUGIN, *VERBOSE, OTHER_LOOP],
+        "left open": [*ASYNCIO, *scope("session"), *PLUGIN, *VERBOSE, "left_open.py"],
+        "without a loop": [*PYTEST, "-p", "without_a_loop", *PLUGIN, *VERBOSE, "without_a_loop.py"],
         "uvloop": [*ASYNCIO, *scope("function"), "-p", "loops_of_uvloop", *PLUGIN, *VERBOSE, "on_uvloop.py"],
     },
     "disturbed, anyio": {

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from machinery import test_helpers as thp
@@ -160,6 +160,17 @@ if RUNS_HYPOTHESIS:
         """The last of many runs is told."""
         await asyncio.sleep(3600)
         assert hours < 10
+
+    @settings(suppress_health_check=list(HealthCheck), database=None, phases=[Phase.explicit], deadline=None)
+    @example(hours=1)
+    @example(hours=100)
+    @given(hours=st.integers(1, 100))
+    async def test_failed_twice_by_hypothesis(m: thp.MockedCallLater, hours: int) -> None:
+        """Two failures are told, as a group."""
+        await asyncio.sleep(3600)
+        if hours > 50:
+            raise ValueError("long")
+        raise LookupError("short")
 
 
 def test_passed_last() -> None:

@@ -29,6 +29,15 @@ FAILURES: Reports = {
     "TestClass.test_failed_in_class": {TIME: 1, DOMINOS: 1},
     "test_parametrised[2]": {TIME: 1},
     "test_failed_by_hypothesis": {TIME: 1},
+    "test_failed_twice_by_hypothesis": {TIME: 2},
+}
+LEFT_OPEN: Reports = {
+    "test_error_in_the_block_of_a_fixture": {TIME: 1},
+    "test_failed_beside_a_thread": {},
+    "test_failed_because_a_callback_exits": {},
+    "test_failed_outside_of_the_wider_block": {},
+    "test_error_outside_of_the_wider_block": {},
+    "test_passed_last": {"dominos 'of a session'": 1},
 }
 BY_SIGNAL: Reports = {
     "test_in_fixture": {TIME: 1, DOMINOS: 1},
@@ -48,7 +57,7 @@ def reports(output: str) -> Reports:
     assert len(set(names)) == len(names), f"one of these failed twice: {names}"
     told: Reports = {}
     for name, text in zip(names, texts, strict=True):
-        headings = re.findall(r"^(?:E +|WARNING .*)?((?:virtual time|dominos) 'of a \w+')", text, re.MULTILINE)
+        headings = re.findall(r"^(?:E +|[ |]+|WARNING .*)?((?:virtual time|dominos) 'of a \w+')", text, re.MULTILINE)
         told[name] = {heading: headings.count(heading) for heading in headings}
     return told
 
@@ -83,8 +92,9 @@ def test_each_failure_is_told_once_and_the_next_test_is_in_its_own_time(
         else:
             assert told[name] == expected[name], output
     # What passes before its fixture fails is run and counted once more by pytest-rerunfailures.
-    failed = 6 + ("test_failed_by_hypothesis" in expected)
-    passed = failed + 2 * (run == "once more")
+    with_hypothesis = "test_failed_by_hypothesis" in expected
+    failed = 6 + 2 * with_hypothesis
+    passed = 6 + with_hypothesis + 2 * (run == "once more")
     assert re.search(rf"\b{failed} failed, {passed} passed, 1 skipped, 2 xfailed, 4 errors", output), output
 
 
@@ -108,6 +118,27 @@ def test_a_block_that_a_signal_has_left_behind_is_closed(outcome: Outcome, runne
     assert re.search(r"^=+ 3 failed, 3 passed in", output, re.MULTILINE), output
     assert "the task of this block waits at left_behind.py" in output
     assert "Captured log teardown" not in output
+
+
+@pytest.mark.proves("F2", "F3", "F5")
+def test_what_is_left_open_is_closed_and_what_others_hold_is_left_alone(outcome: Outcome) -> None:
+    """Blocks of tests that passed, of fixtures without teardown, of another thread, and of a wider fixture."""
+    code, output = outcome("disturbed, pytest-asyncio", "left open")
+
+    assert code == 1, output
+    assert reports(output) == LEFT_OPEN, output
+    assert "AssertionError: Not all the futures were accessed: {1}" in output
+    assert re.search(r"^=+ 3 failed, 10 passed, 3 errors in", output, re.MULTILINE), output
+
+
+@pytest.mark.proves("F2")
+def test_a_test_that_no_loop_runs_is_only_given_the_report(outcome: Outcome) -> None:
+    """Such as one of another library of coroutines."""
+    code, output = outcome("disturbed, pytest-asyncio", "without a loop")
+
+    assert code == 1, output
+    assert reports(output) == {"test_failed": {TIME: 1}}, output
+    assert re.search(r"^=+ 1 failed, 1 passed in", output, re.MULTILINE), output
 
 
 @pytest.mark.proves("F4", "F5")

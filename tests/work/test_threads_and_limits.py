@@ -1,6 +1,7 @@
 """Work that waits for the loop, and work that keeps beginning, do not hold a block for long."""
 
 import asyncio
+import re
 import sys
 import threading
 import time
@@ -103,6 +104,32 @@ def test_work_that_keeps_beginning_does_not_hold_the_clock_for_ever(
     [record] = caplog.records
     assert "keeps beginning" in record.getMessage()
     assert "test_threads_and_limits.py:" in record.getMessage()
+
+
+@pytest.mark.proves("T12")
+def test_work_that_keeps_beginning_at_no_known_line_is_told_by_what_it_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop itself starts it, as a callback."""
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
+    stopped = threading.Event()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def poll() -> None:
+            if not stopped.wait(0.03):
+                loop.call_soon_threadsafe(loop.run_in_executor, None, poll)
+
+        async with thp.mocked_call_later():
+            loop.call_soon(loop.run_in_executor, None, poll)
+            await asyncio.sleep(3600)
+            stopped.set()
+
+    asyncio.run(main())
+
+    [record] = caplog.records
+    assert re.search(r"keeps beginning at \S+\.poll\(\): ", record.getMessage())
 
 
 @pytest.mark.proves("D9", "T13")

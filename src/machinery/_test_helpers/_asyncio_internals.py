@@ -251,9 +251,8 @@ def awaited_by(task: Task[Any]) -> Container[object]:
 def callback_of(handle: Handle) -> tuple[Any, tuple[Any, ...]]:
     """Return the callback of a handle and its arguments; of one that runs another handle, those of the other."""
     callback, args = getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
-    while callback is run_handle and args and isinstance(args[0], Handle):
-        handle = args[0]
-        callback, args = getattr(handle, "_callback", None), getattr(handle, "_args", None) or ()
+    if callback is run_handle and args and isinstance(args[0], Handle):
+        return callback_of(args[0])
     return callback, args
 
 
@@ -297,6 +296,4 @@ def keeps_functions_here(loop: AbstractEventLoop, executor: object) -> bool:
     if executor is None:
         executor = getattr(loop, "_default_executor", None)
     kind = type(executor)
-    return executor is None or (
-        kind.__name__ == "ThreadPoolExecutor" and kind.__module__ == "concurrent.futures.thread"
-    )
+    return executor is None or (kind.__module__, kind.__name__) == ("concurrent.futures.thread", "ThreadPoolExecutor")

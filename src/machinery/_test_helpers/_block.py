@@ -10,10 +10,11 @@ from threading import get_ident
 from types import CodeType, TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from machinery._test_helpers._deadlocks import DeadlockDetector
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import serves_another_task
 from machinery._test_helpers._source import awaiting, drop_hidden, drop_hidden_start
-from machinery._test_helpers._task_watch import DeadlockDetector, Reports, TaskWatch
+from machinery._test_helpers._task_watch import Reports, TaskWatch
 from machinery._test_helpers._undo import UndoStack
 
 T = TypeVar("T")

@@ -98,9 +98,7 @@ def only_listens(frame: FrameType | None) -> bool:
 
     :param frame: that of the caller of ``add_reader``.
     """
-    for _ in range(_FRAMES_OF_A_WAIT):
-        if frame is None or not str(frame.f_globals.get("__name__")).startswith("psycopg."):
-            return False
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("psycopg."):
         if frame.f_code.co_name == "notifies":
             return True
         frame = frame.f_back

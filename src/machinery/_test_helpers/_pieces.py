@@ -138,9 +138,7 @@ class Pieces:
 
     def note_progress(self, key: Hashable) -> None:
         """Note that a piece of work has made progress: it holds as if it had begun now."""
-        piece = self.under_way.get(key)
-        if piece is not None and not piece.is_over_limit:
-            piece.began = self._hook.total_idle_seconds
+        self.under_way[key].began = self._hook.total_idle_seconds
 
     def hold_seconds(self, mover: object, pause: Pause) -> float:
         """Return for how many more real seconds nothing may move; 0 or less means that the caller moves now.

@@ -31,29 +31,40 @@ def pending_timers(
     return pending, len(waiting), woken
 
 
-def describe_timer(
-    timer: Timer, tasks: Iterable[AnyTask] = (), own: AnyTask | None = None, woken: list[AnyTask] | None = None
-) -> str:
-    """Say what a timer is for: the task that waits for it, or its callback and the line that set it.
+def describe_timer(timer: Timer, tasks: Iterable[AnyTask], own: AnyTask | None, woken: list[AnyTask]) -> str:
+    """Say what a pending timer is for: the task that waits for it, or its callback and the line that set it.
 
-    :param woken: gets the tasks that it will wake; ``None`` if it has fired.
+    :param woken: gets the tasks that it will wake.
     """
     callback, args = callback_of(timer)
     # Of `call_at(when, future.set_result, None)` as well as of what asyncio.sleep sets.
     futures = [future for future in (*args, safe_getattr(callback, "__self__")) if future is not None]
     for task in tasks:
         if any(awaited_future(task) is future for future in futures):
-            if woken is not None:
-                woken.append(task)
+            woken.append(task)
             return f"{whose(task, own)} {doing(task)}"
+    what = describe_fired_timer(timer, own)
+    timed_out = _task_timed_out_by(timer)
+    if timed_out is None:
+        return what
+    woken.append(timed_out)
+    return f"{what},\nwhich {doing(timed_out)}"
+
+
+def describe_fired_timer(timer: Timer, own: AnyTask | None) -> str:
+    """Say what a timer was for, whose task need not wait for it any more."""
+    timed_out = _task_timed_out_by(timer)
+    if timed_out is not None:
+        return f"timeout of {whose(timed_out, own)}"
+    callback, _ = callback_of(timer)
     place = set_at(timer.origin)
-    timed_out = task_timed_out_by(callback)
-    if place is None and timed_out is not None:
-        if woken is None:
-            return f"timeout of {whose(timed_out, own)}"
-        woken.append(timed_out)
-        return f"timeout of {whose(timed_out, own)},\nwhich {doing(timed_out)}"
     if callback is None:
         # It was cancelled after it had fired, as asyncio.sleep does with its own.
         return "the end of a sleep or wait" if place is None else f"a callback,\nset at {place}"
     return name_of(callback) if place is None else f"{name_of(callback)},\nset at {place}"
+
+
+def _task_timed_out_by(timer: Timer) -> AnyTask | None:
+    """Return the task that a timer of ``asyncio.timeout`` ends; ``None`` if the user's own line set it."""
+    callback, _ = callback_of(timer)
+    return task_timed_out_by(callback) if set_at(timer.origin) is None else None

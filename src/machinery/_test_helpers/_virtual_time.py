@@ -24,7 +24,7 @@ from machinery._test_helpers._report import VirtualTimeSnapshot, fitted, moment_
 from machinery._test_helpers._source import brief, is_asleep
 from machinery._test_helpers._task_snapshots import tasks_snapshot, unfinished_tasks
 from machinery._test_helpers._tasks import Tasks
-from machinery._test_helpers._timer_snapshots import describe_timer, pending_timers
+from machinery._test_helpers._timer_snapshots import describe_fired_timer, describe_timer, pending_timers
 from machinery._test_helpers._timers import Timer, TimerQueue, TransferredTimer
 from machinery._test_helpers._virtual_loop import VirtualLoop
 from machinery._test_helpers._work import WorkElsewhere
@@ -260,7 +260,7 @@ class VirtualTime:
                 only_add_moves=self._threshold == NEVER,
                 pending=pending,
                 pending_count=pending_count,
-                last_fired=None if last is None else (last.when(), describe_timer(last, (), own)),
+                last_fired=None if last is None else (last.when(), describe_fired_timer(last, own)),
                 fired_count=len(self.called_times),
                 work=self._work.running(),
                 waits=error is None or isinstance(error, CancelledError),

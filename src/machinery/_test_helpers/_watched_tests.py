@@ -12,8 +12,9 @@ from typing import Any
 
 from machinery._test_helpers._asyncio_internals import running_loop_or_none
 from machinery._test_helpers._block import OpenBlock, WatchedRun, open_blocks, raise_in_place
+from machinery._test_helpers._deadlocks import DeadlockDetector
 from machinery._test_helpers._loops import check_own_loop
-from machinery._test_helpers._task_watch import DeadlockDetector
+from machinery._test_helpers._source import drop_hidden_start
 
 DeadlockDetector.gives_up_beside_connections_after = 10.0
 
@@ -62,8 +63,7 @@ class WatchedTest:
                     self._given_up[run].uncancel()
                     return None
                 raise_in_place(run.end(error), error)
-                if error.__traceback__ is not None:
-                    error.__traceback__ = error.__traceback__.tb_next
+                error.__traceback__ = drop_hidden_start(error.__traceback__)
                 raise
             raise_in_place(run.end(None), None)
             return result
@@ -74,11 +74,10 @@ class WatchedTest:
 
     def _begin_run(self) -> WatchedRun:
         __tracebackhide__ = True
+        for block in open_blocks:
+            if self._uses(block):
+                check_own_loop(block.hook.loop, block.content)
         loop = running_loop_or_none()
-        if loop is not None:
-            for block in open_blocks:
-                if self._uses(block):
-                    check_own_loop(block.hook.loop, block.content)
         run = WatchedRun(block for block in open_blocks if block.hook.loop is loop)
         self._runs.append(run)
         if loop is not None:
