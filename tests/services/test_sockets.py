@@ -467,6 +467,7 @@ async def test_a_server_that_accepts_nobody_costs_the_bound_once(caplog: pytest.
                         early.cancel()
                         await asyncio.sleep(60)
                         late.cancel()
+                        await asyncio.gather(early, late, return_exceptions=True)
 
     (warning,) = logged(caplog)
     assert f"127.0.0.1:{address[1]} has owed an answer" in warning
@@ -589,6 +590,7 @@ class TestReports:
                 receiving = asyncio.create_task(loop.sock_recv(connection, 100))
                 await asyncio.sleep(1)
                 receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
 
         (warning,) = logged(caplog)
         assert f"{lines.name} has owed an answer" in warning
