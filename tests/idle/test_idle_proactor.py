@@ -14,6 +14,7 @@ import pytest
 from machinery import test_helpers as thp
 from machinery._test_helpers import _idle_selector
 from machinery._test_helpers._idle import Turn
+from tests.reports.reading import logged
 from tests.state import state_of
 
 
@@ -143,6 +144,24 @@ class TestTheLoopOfWindows:
                 assert time.time() == 0
 
         runner.run(body())
+
+    @pytest.mark.proves("B3")
+    def test_what_a_bare_socket_sends_is_not_waited_for(
+        self, runner: asyncio.Runner, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The loop does not know the socket, and could not tell when an answer comes."""
+
+        async def body() -> None:
+            with socket.socket(type=socket.SOCK_DGRAM) as silent, socket.socket(type=socket.SOCK_DGRAM) as sending:
+                silent.bind(("127.0.0.1", 0))
+                async with thp.mocked_call_later():
+                    sending.sendto(b"counted", silent.getsockname())
+                    await asyncio.sleep(3600)
+                    assert time.time() == 3600
+
+        runner.run(body())
+
+        assert logged(caplog) == []
 
     @pytest.mark.proves("B3", "D2", "W1")
     def test_dominos_fall_in_order(self, runner: asyncio.Runner) -> None:

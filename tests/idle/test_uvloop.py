@@ -2,18 +2,20 @@
 
 import asyncio
 import functools
+import os
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _idle_uvloop
+from machinery._test_helpers import _task_watch, _uvloop_connections
 from tests.loops import FACTORIES, run_on
+from tests.reports.reading import logged
+from tests.services import elsewhere
 from tests.state import state_of
 
 pytestmark = pytest.mark.skipif("uvloop" not in FACTORIES, reason="uvloop does not exist for this Python")
@@ -247,6 +249,20 @@ async def exchange_by_streams() -> None:
     server.close()
 
 
+async def exchange_by_streams_of_a_pair() -> None:
+    """Send something back and forth by streams between two sockets that no server has connected."""
+    near, far = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=near)
+    other_reader, other_writer = await asyncio.open_connection(sock=far)
+    for _ in range(5):
+        writer.write(b"hello")
+        other_writer.write(await other_reader.readexactly(5))
+        assert await reader.readexactly(5) == b"hello"
+    for each in (writer, other_writer):
+        each.close()
+        await each.wait_closed()
+
+
 async def exchange_by_protocols() -> None:
     """Let two protocols talk for a while: nothing of it passes through a future, a task or a callback of the loop."""
     loop = asyncio.get_running_loop()
@@ -325,7 +341,13 @@ class TestSockets:
 
     @pytest.mark.parametrize(
         "exchange",
-        [exchange_by_streams, exchange_by_protocols, exchange_by_datagrams, exchange_by_sockets],
+        [
+            exchange_by_streams,
+            exchange_by_streams_of_a_pair,
+            exchange_by_protocols,
+            exchange_by_datagrams,
+            exchange_by_sockets,
+        ],
         ids=lambda exchange: exchange.__name__,
     )
     @pytest.mark.proves("B3", "T7")
@@ -364,7 +386,122 @@ class TestSockets:
     @pytest.mark.proves("B3")
     def test_without_its_backend_sockets_are_taken_to_be_quiet(self) -> None:
         """A loop that does not show what it waits on is watched by rounds alone."""
-        assert not _idle_uvloop._poll_of(SimpleNamespace())()  # type: ignore[arg-type]
+
+        async def body() -> None:
+            async with thp.mocked_call_later(), asyncio.timeout(2 * 3600):
+                await exchange_by_sockets()
+                await asyncio.sleep(3600)
+                assert time.time() == 3600
+
+        blind = type("Blind", (type(FACTORIES["uvloop"]()),), {"_get_backend_id": None})
+        with asyncio.Runner(loop_factory=blind) as runner:
+            runner.run(asyncio.wait_for(body(), 60))
+
+
+class TestServersElsewhere:
+    """Servers that share no loop with the test, and what Linux tells about the connections to them."""
+
+    @pytest.mark.proves("C1")
+    def test_an_answer_on_a_connection_older_than_the_block_takes_no_virtual_time(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The block has not seen how it was made."""
+
+        async def body() -> None:
+            with elsewhere.answering() as lines:
+                reader, writer = await asyncio.open_connection(*lines.tcp)
+                async with thp.mocked_call_later(), asyncio.timeout(0.1):
+                    writer.write(b"0.3 yes\n")
+                    assert await reader.readline() == b"yes\n"
+                    assert time.time() == 0
+                writer.close()
+                await writer.wait_closed()
+
+        run(body())
+
+        assert logged(caplog) == []
+
+    @pytest.mark.proves("C2")
+    def test_a_connection_that_has_taken_the_number_of_another_is_not_confused_with_it(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What our server sends is not taken for a question to the server whose connection was there before."""
+
+        async def body() -> None:
+            loop = asyncio.get_running_loop()
+            with (
+                elsewhere.answering() as lines,
+                socket.create_connection(lines.tcp) as old,
+                socket.create_server(("127.0.0.1", 0)) as listening,
+                socket.create_connection(listening.getsockname()),
+            ):
+                old.sendall(b"0 yes\n")
+                assert old.recv(100) == b"yes\n"
+                loop.add_reader(old, bool)
+                async with thp.mocked_call_later():
+                    accepted, _ = listening.accept()
+                    loop.remove_reader(old)
+                    with accepted:
+                        # In one step, so that no other thread takes the number in between.
+                        os.dup2(accepted.fileno(), old.fileno())
+                    loop.add_reader(old, bool)
+                    await asyncio.sleep(1)
+                    old.sendall(b"hello")
+                    await asyncio.sleep(3600)
+                loop.remove_reader(old)
+
+        run(body())
+
+        assert logged(caplog) == []
+
+    @pytest.mark.proves("B3")
+    def test_where_linux_does_not_count_what_is_sent_no_answer_is_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Connections work there, and a virtual timeout strikes at once."""
+        # Old kernels tell less; here we ask for more than any kernel tells.
+        monkeypatch.setattr(_uvloop_connections, "_LENGTH", 10_000)
+
+        async def body() -> None:
+            with elsewhere.answering() as lines:
+                async with thp.mocked_call_later():
+                    reader, writer = await asyncio.open_connection(*lines.tcp)
+                    writer.write(b"held yes\n")
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(reader.readline(), 5)
+                    assert time.time() == 5
+                lines.released.set()
+                assert await reader.readline() == b"yes\n"
+                writer.close()
+                await writer.wait_closed()
+
+        run(body())
+
+        assert logged(caplog) == []
+
+    @pytest.mark.proves("B3")
+    def test_a_hopeless_wait_beside_an_idle_connection_is_not_told(
+        self, deadlock_patience: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What else could wake a loop of uvloop cannot be seen."""
+        monkeypatch.setattr(_task_watch, "HOPELESS_AFTER", deadlock_patience)
+
+        async def body() -> None:
+            loop = asyncio.get_running_loop()
+            woken = asyncio.Event()
+            with elsewhere.answering() as lines:
+                _, writer = await asyncio.open_connection(*lines.tcp)
+                async with thp.mocked_call_later():
+                    thread = threading.Timer(10 * deadlock_patience, loop.call_soon_threadsafe, [woken.set])
+                    thread.start()
+                    await woken.wait()
+                    thread.join()
+                writer.close()
+                await writer.wait_closed()
+
+        run(body())
+
+        assert logged(caplog) == []
 
 
 class TestLeaving:

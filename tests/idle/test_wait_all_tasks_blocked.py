@@ -75,6 +75,25 @@ class TestWaiting:
 
     @on_every_loop
     @pytest.mark.proves("W1")
+    def test_tasks_may_begin_to_use_sockets_meanwhile(self, run: Run) -> None:
+        """It needs no block, and waits until what they say to each other has been read."""
+
+        async def body() -> None:
+            loop = asyncio.get_running_loop()
+            near, far = socket.socketpair()
+            with near, far:
+                near.setblocking(False)
+                far.setblocking(False)
+                answering = asyncio.create_task(loop.sock_recv(far, 100))
+                asking = asyncio.create_task(loop.sock_sendall(near, b"hello"))
+                await thp.wait_all_tasks_blocked()
+                assert asking.done()
+                assert answering.result() == b"hello"
+
+        run(body())
+
+    @on_every_loop
+    @pytest.mark.proves("W1")
     def test_it_does_not_wait_for_blocked_tasks(self, run: Run) -> None:
         """Outside virtual time a sleeping task counts as blocked."""
 

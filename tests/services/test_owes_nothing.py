@@ -218,6 +218,60 @@ async def test_files_that_are_no_sockets(caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.mark.proves("C2")
+@pytest.mark.skipif(not hasattr(socket, "AF_NETLINK"), reason="only Linux has these")
+async def test_a_socket_to_the_kernel(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody waits for news of network devices, by a socket at whose other end is no server."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as news:
+        news.setblocking(False)
+        async with thp.mocked_call_later():
+            with passing(3600), really_within(10), pytest.raises(TimeoutError):
+                await asyncio.wait_for(loop.sock_recv(news, 100), 3600)
+
+    assert logged(caplog) == []
+
+
+@pytest.mark.proves("C2")
+async def test_our_own_server_of_an_unknown_kind(caplog: pytest.LogCaptureFixture) -> None:
+    """Its addresses cannot be read, as with the sockets of virtual machines; it works, and holds nothing."""
+
+    class Unknown(socket.socket):
+        """Accepts connections that say that they are of another family."""
+
+        family = 99  # type: ignore[assignment]
+
+    loop = asyncio.get_running_loop()
+    with Unknown() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.setblocking(False)
+        async with thp.mocked_call_later():
+            with socket.create_connection(listening.getsockname()) as client:
+                accepted, _ = await loop.sock_accept(listening)
+                with accepted:
+                    await loop.sock_sendall(accepted, b"hello")
+                    with passing(3600), really_within(10):
+                        await asyncio.sleep(3600)
+                    assert client.recv(100) == b"hello"
+
+    assert logged(caplog) == []
+
+
+@pytest.mark.proves("C2")
+async def test_a_closed_socket() -> None:
+    """To read from one is the error that it is without a block, and then time passes."""
+    loop = asyncio.get_running_loop()
+    closed = socket.socket()
+    closed.setblocking(False)
+    closed.close()
+    async with thp.mocked_call_later():
+        with pytest.raises((OSError, ValueError), match="file descriptor"):
+            await loop.sock_recv(closed, 100)
+        with passing(3600), really_within(10):
+            await asyncio.sleep(3600)
+
+
+@pytest.mark.proves("C2")
 async def test_a_server_that_nobody_asks(caplog: pytest.LogCaptureFixture) -> None:
     """A year passes beside a listening socket."""
     async with thp.mocked_call_later(), await asyncio.start_server(answer_after_an_hour, "127.0.0.1", 0):

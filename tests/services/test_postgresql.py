@@ -321,6 +321,19 @@ class TestNotifications:
         assert logged(caplog) == []
 
     @pytest.mark.proves("C2")
+    async def test_a_connection_of_psycopg_older_than_the_block_may_listen(
+        self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It has asked nothing in the block."""
+        async with await psycopg.AsyncConnection.connect(postgresql.dsn, autocommit=True) as listening:
+            await listening.execute("listen silence")
+            async with thp.mocked_call_later():
+                with passing(60), really_within(10):
+                    assert [notification async for notification in listening.notifies(timeout=60)] == []
+
+        assert logged(caplog) == []
+
+    @pytest.mark.proves("C2")
     async def test_psycopg_stops_listening_at_the_virtual_time(
         self, postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +205,69 @@ async def test_connections_may_be_older_than_the_block(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
+async def test_a_server_that_speaks_first_takes_no_virtual_time(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
+    """A task that waits for its greeting meets no timeout, though nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                time.sleep(0.5)
+                connection.sendall(b"hello\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        async with thp.mocked_call_later():
+            with passing(0):
+                async with asyncio.timeout(0.1):
+                    reader, writer = await asyncio.open_connection(*listening.getsockname())
+                    assert await reader.readline() == b"hello\n"
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        thread.join()
+
+    assert logged(caplog) == []
+
+
+@pytest.mark.proves("C1")
+async def test_a_server_that_takes_a_large_request_slowly_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes longer than the bound in all, but goes on reading."""
+    monkeypatch.setattr(_pieces, "HOLD_LIMIT", 1)
+    size, part = 8_000_000, 400_000
+    with socket.socket() as listening:
+        # Small buffers, so that most of it stays with us until it is read.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, part)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def take() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                left = size
+                while left:
+                    time.sleep(0.1)
+                    left -= len(connection.recv(part))
+                connection.sendall(b"thanks\n")
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        async with thp.mocked_call_later():
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, part)
+            with passing(0):
+                async with asyncio.timeout(0.1):
+                    writer.write(bytes(size))
+                    assert await reader.readline() == b"thanks\n"
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        thread.join()
+
+    assert logged(caplog) == []
+
+
 @pytest.mark.proves("C2")
 @of_every_kind
 async def test_a_connection_that_has_its_answer_holds_nothing(
@@ -381,6 +446,34 @@ async def test_who_never_answers_costs_the_bound_once(
     assert len(logged(caplog)) == 1
 
 
+@pytest.mark.proves("C5")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse what a full queue has no room for")
+async def test_a_server_that_accepts_nobody_costs_the_bound_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Attempts to connect that are cancelled early show nothing of the server, and do not renew the bound."""
+    loop = asyncio.get_running_loop()
+
+    async def connect(address: object) -> None:
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            await loop.sock_connect(connection, address)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with socket.create_connection(address):
+            async with thp.mocked_call_later():
+                with passing(10 * 60), really_within(15):
+                    for _ in range(10):
+                        late, early = (asyncio.create_task(connect(address)) for _ in range(2))
+                        await thp.wait_all_tasks_blocked()
+                        early.cancel()
+                        await asyncio.sleep(60)
+                        late.cancel()
+                        await asyncio.gather(early, late, return_exceptions=True)
+
+    (warning,) = logged(caplog)
+    assert f"127.0.0.1:{address[1]} has owed an answer" in warning
+
+
 @pytest.mark.proves("C6")
 async def test_somebody_who_polls_for_ever_does_not_hold_an_hour(
     lines: Lines, caplog: pytest.LogCaptureFixture
@@ -520,6 +613,46 @@ class TestReports:
             assert await asking == "yes"
 
         assert re.search(rf"{lines.name} has owed an answer for [\d.]+ s", "\n".join(caught.value.__notes__))
+
+    @pytest.mark.proves("C7")
+    async def test_it_names_the_line_where_no_task_waits(
+        self, lines: Lines, work_patience: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What a callback of the loop has asked is awaited by nobody whom we know."""
+        loop = asyncio.get_running_loop()
+
+        async with thp.mocked_call_later():
+            transport, _ = await loop.create_connection(Collecting, *lines.tcp)
+            loop.call_soon(lambda: transport.write(b"never yes\n"))
+            await asyncio.sleep(1)
+            transport.close()
+
+        (warning,) = logged(caplog)
+        assert re.search(rf"{lines.name} has owed an answer for [\d.]+ s, asked at \S*test_sockets\.py:\d+", warning)
+
+    @pytest.mark.proves("C7")
+    async def test_it_names_a_server_whose_socket_was_watched_before_it_was_connected(
+        self, lines: Lines, work_patience: float, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A library may wait for a socket to become writable before it knows where to connect it."""
+        loop = asyncio.get_running_loop()
+
+        async with thp.mocked_call_later():
+            with socket.socket() as connection:
+                connection.setblocking(False)
+                connected = asyncio.Event()
+                loop.add_writer(connection, connected.set)
+                connection.connect_ex(lines.tcp)
+                await connected.wait()
+                loop.remove_writer(connection)
+                await loop.sock_sendall(connection, b"never yes\n")
+                receiving = asyncio.create_task(loop.sock_recv(connection, 100))
+                await asyncio.sleep(1)
+                receiving.cancel()
+                await asyncio.gather(receiving, return_exceptions=True)
+
+        (warning,) = logged(caplog)
+        assert f"{lines.name} has owed an answer" in warning
 
     @pytest.mark.proves("C7")
     async def test_a_hopeless_wait_beside_an_idle_connection_is_told(self, lines: Lines) -> None:

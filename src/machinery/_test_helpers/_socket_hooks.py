@@ -63,12 +63,10 @@ def unwatch(loop: AbstractEventLoop) -> None:
 
 
 def _make_hooks() -> dict[str, object]:
-    hooks: dict[str, object] = {"accept": _accepting(SOCKET.accept)}
-    for name, destination in _DESTINATIONS.items():
-        # Windows has no sendmsg.
-        if hasattr(SOCKET, name):
-            hooks[name] = _sending(getattr(SOCKET, name), destination)
-    return hooks
+    # Windows has no sendmsg.
+    sends = {name: getattr(SOCKET, name) for name in _DESTINATIONS if hasattr(SOCKET, name)}
+    sending = {name: _sending(send, _DESTINATIONS[name]) for name, send in sends.items()}
+    return {"accept": _accepting(SOCKET.accept), **sending}
 
 
 def _sending(send: Callable[..., Any], destination: Callable[[tuple[Any, ...]], object]) -> Callable[..., Any]:

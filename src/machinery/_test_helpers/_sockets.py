@@ -107,7 +107,8 @@ class Sockets:
 
     def is_known_to_owe_nothing(self, connection: Connection) -> bool:
         """Return whether it is already known that no server elsewhere could answer."""
-        return bool(connection.owes_nothing or self._destinations.get(connection.destination))
+        # A closed socket has no file number; a selector cannot even be asked for it.
+        return connection.fd < 0 or bool(connection.owes_nothing or self._destinations.get(connection.destination))
 
     def owes_nothing(self, connection: Connection) -> bool:
         """Return whether no server elsewhere could answer; called once servers in this loop have begun to listen."""
