@@ -102,6 +102,7 @@ def coverage(session: nox.Session) -> None:
     install(session, "coverage", "--editable", ".")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "tests/services", *PYTEST_ASYNCIO, "--uvloop", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--include=tests/*")
     session.run("coverage", "report", "--include=src/*", "--fail-under=100")

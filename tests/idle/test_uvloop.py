@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _task_watch, _uvloop_connections
+from machinery._test_helpers import _deadlocks, _uvloop_connections
 from tests.loops import FACTORIES, run_on
 from tests.reports.reading import logged
 from tests.services import elsewhere
@@ -484,7 +484,7 @@ class TestServersElsewhere:
         self, deadlock_patience: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What else could wake a loop of uvloop cannot be seen."""
-        monkeypatch.setattr(_task_watch, "HOPELESS_AFTER", deadlock_patience)
+        monkeypatch.setattr(_deadlocks, "HOPELESS_AFTER", deadlock_patience)
 
         async def body() -> None:
             loop = asyncio.get_running_loop()

@@ -85,7 +85,7 @@ async def test_so_do_those_of_a_connection_that_begins_without_tls(
 
 
 @pytest.mark.proves("C1")
-async def test_connections_may_be_older_than_the_block(
+async def test_a_tls_connection_may_be_older_than_the_block(
     tls_lines: Address, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Their handshake was not seen."""

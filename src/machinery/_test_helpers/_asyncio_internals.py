@@ -34,7 +34,7 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
 futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine
 behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
-``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
+``loop._transports``, ``_stream_reader`` and ``_sslobj`` of protocols, ``_waiter`` of stream readers
     Whether a task waits for a server to speak first. Without them a server gets only some 50 ms for that.
 ``asyncio.futures._set_result_unless_cancelled``
     What ends a sleep. Without it all timers are treated as timeouts, before which answers get more time.
@@ -56,6 +56,7 @@ from functools import partial
 from logging import getLogger
 from os.path import abspath, dirname, sep
 from selectors import DefaultSelector
+from ssl import SSLObject
 from sys import _getframe, modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
 from typing import Any, Protocol
@@ -225,6 +226,11 @@ def protocol_of(loop: AbstractEventLoop, fd: int) -> Any:
     """Return the protocol that a loop has for a file; ``None`` if there is none."""
     transport = getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
     return None if transport is None else transport.get_protocol()
+
+
+def tls_of(protocol: Any) -> SSLObject | None:
+    """Return the TLS object of asyncio's own protocol for TLS."""
+    return getattr(protocol, "_sslobj", None)
 
 
 def task_waiting_for_stream(protocol: Any) -> Task[Any] | None:

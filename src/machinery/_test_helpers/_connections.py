@@ -13,7 +13,7 @@ from selectors import EVENT_READ
 from ssl import SSLObject
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import protocol_of, task_waiting_for_stream
+from machinery._test_helpers._asyncio_internals import protocol_of, task_waiting_for_stream, tls_of
 from machinery._test_helpers._debts import Debts
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._pieces import Pieces, task_reference
@@ -48,6 +48,8 @@ class Connections:
         connection = self._sockets.of_socket(socket)
         connection.destination = normal(destination)
         connection.tls = self._tls.link(connection) or connection.tls
+        if connection.tls is None:
+            connection.tls = self._tls.adopt(connection, tls_of(protocol_of(self._loop, connection.fd)))
         if connection.tls is not None:
             if connection.tls.sends_no_request:
                 return

@@ -41,6 +41,15 @@ class TlsSessions:
             session.connection = connection
         return session
 
+    def adopt(self, connection: Any, tls: SSLObject | None) -> TlsSession | None:
+        """Return a session for a connection that was made before the block and that sends now."""
+        if tls is None:
+            return None
+        session = self._sessions[tls] = TlsSession()
+        session.connection = connection
+        session.is_open = session.has_written = True
+        return session
+
     def note_begun(self, tls: SSLObject, method: str) -> Any:
         """Note that a method is called; return the connection, if it is known."""
         session = self._sessions.get(tls)
