@@ -460,7 +460,7 @@ class TestServersElsewhere:
     ) -> None:
         """Connections work there, and a virtual timeout strikes at once."""
         # Old kernels tell less; here we ask for more than any kernel tells.
-        monkeypatch.setattr(_uvloop_connections, "_LENGTH", 10_000)
+        monkeypatch.setattr(_uvloop_connections, "_LENGTH", 1000)
 
         async def body() -> None:
             with elsewhere.answering() as lines:

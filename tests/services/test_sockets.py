@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -512,46 +511,6 @@ async def test_a_server_whose_answers_have_held_for_too_long_holds_nothing_more(
 
     (warning,) = logged(caplog)
     assert warning.startswith("nothing has moved for 0.2 real seconds")
-
-
-@pytest.mark.proves("C5")
-async def test_a_server_that_reads_slowly_is_waited_for_while_it_reads(caplog: pytest.LogCaptureFixture) -> None:
-    """It takes longer than the bound until it has the whole of a large request."""
-    part, pauses = 65536, 10
-    size = 2 * pauses * part
-
-    def read_slowly() -> None:
-        connection, _ = listening.accept()
-        with connection:
-            for _ in range(pauses):
-                # Together more than the bound, and each much less, also on a busy machine.
-                time.sleep(0.25)
-                connection.recv(part, socket.MSG_WAITALL)
-            connection.recv(size - pauses * part, socket.MSG_WAITALL)
-            connection.sendall(b"thanks\n")
-
-    with ThreadPoolExecutor(1) as server, socket.socket() as listening, socket.socket() as asking:
-        # Small enough that the client has to wait for the server again and again.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, part)
-        asking.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, part)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        asking.connect(listening.getsockname())
-        reading = server.submit(read_slowly)
-        async with thp.mocked_call_later():
-            reader, writer = await asyncio.open_connection(sock=asking)
-            try:
-                with passing(0):
-                    async with asyncio.timeout(60):
-                        writer.write(bytes(size))
-                        assert await reader.readline() == b"thanks\n"
-            finally:
-                # With what the server has not read, for which it would wait.
-                writer.transport.abort()
-                await asyncio.sleep(0)
-        reading.result()
-
-    assert logged(caplog) == []
 
 
 @pytest.mark.proves("C8")

@@ -94,8 +94,8 @@ class UvloopConnections:
         async def start_tls(*args: Any, **kwargs: Any) -> Any:
             transport = await start(*args, **kwargs)
             fd = transport.get_extra_info("socket").fileno()
-            if self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object")):
-                self._drop(fd)
+            self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object"))
+            self._drop(fd)
             return transport
 
         return start_tls
