@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import time
 from pathlib import Path
 
 import nox
@@ -73,6 +75,22 @@ def tests_uvloop(session: nox.Session) -> None:
 def tests_debug(session: nox.Session) -> None:
     """Run the suite in asyncio's debug mode."""
     run_suite(session, PYTHONASYNCIODEBUG="1")
+
+
+@nox.session(python=PYTHONS[-1], requires=["package"])
+def fuzz(session: nox.Session) -> None:
+    """Run property tests and random programs with fresh seeds for 30 seconds, or for as many as are given after `--`.
+
+    The command that nox shows repeats failed property tests; a random program that fails says how to repeat it.
+    """
+    install(session, "test", *map(str, DIST.glob("*.whl")))
+    end = time.monotonic() + float(*session.posargs or ["30"])
+    while time.monotonic() < end:
+        seed = random.randrange(1_000_000)
+        options = ["-m", "hypothesis", "--hypothesis-profile=fuzz", f"--hypothesis-seed={seed}"]
+        session.run("pytest", "tests", "--ignore=tests/services", *options)
+        programs = f"{seed * 400}:{(seed + 1) * 400}"
+        session.run("pytest", "tests/mocked_call_later/test_differential.py", env={"RANDOM_PROGRAMS": programs})
 
 
 @nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
