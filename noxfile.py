@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import nox
@@ -75,6 +79,22 @@ def tests_debug(session: nox.Session) -> None:
     run_suite(session, PYTHONASYNCIODEBUG="1")
 
 
+@nox.session(python=PYTHONS[-1], requires=["package"])
+def fuzz(session: nox.Session) -> None:
+    """Run property tests and random programs with fresh seeds for 30 seconds, or for as many as are given after `--`.
+
+    The command that nox shows repeats failed property tests; a random program that fails says how to repeat it.
+    """
+    install(session, "test", *map(str, DIST.glob("*.whl")))
+    end = time.monotonic() + float(*session.posargs or ["30"])
+    while time.monotonic() < end:
+        seed = random.randrange(1_000_000)
+        options = ["-m", "hypothesis", "--hypothesis-profile=fuzz", f"--hypothesis-seed={seed}"]
+        session.run("pytest", "tests", "--ignore=tests/services", *options)
+        programs = f"{seed * 400}:{(seed + 1) * 400}"
+        session.run("pytest", "tests/mocked_call_later/test_differential.py", env={"RANDOM_PROGRAMS": programs})
+
+
 @nox.session(python=OLDEST_AND_NEWEST, requires=["package"])
 def real_world(session: nox.Session) -> None:
     """Run the tests that need real libraries, at the versions that they were written for."""
@@ -94,6 +114,39 @@ def services_uvloop(session: nox.Session) -> None:
     """Run them on uvloop; the tests of what is not seen there are skipped, and listed at the end."""
     install(session, "services", *map(str, DIST.glob("*.whl")))
     session.run("pytest", "tests/services", "--numprocesses=2", *PYTEST_ASYNCIO, "--uvloop", "-rs", *session.posargs)
+
+
+@nox.session(python="3.13", default=False, requires=["package"])
+def others(session: nox.Session) -> None:
+    """Compare how other packages' tests end in real time and in virtual time; packages may be named after `--`."""
+    install(session, "others", *map(str, DIST.glob("*.whl")))
+    session.run("python", "-m", "tests.others", *session.posargs)
+
+
+@nox.session(python="3.13", default=False)
+def mutation(session: nox.Session) -> None:
+    """Make 150 small mistakes in a copy of the source, or `-- SIZE SEED`, and show those that no test notices."""
+    install(session, "services", "cosmic-ray==8.7.0", "--editable", ".")
+    size, seed = map(int, session.posargs or ["150", str(random.randrange(1_000_000))])
+    session.log(f"{size} mistakes, chosen by seed {seed}")
+    copy = Path(session.create_tmp()) / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(".", copy, ignore=shutil.ignore_patterns(".*", "dist"))
+    session.chdir(copy)
+    session.env["PYTHONPATH"] = "src"
+    session.run("cosmic-ray", "init", "cosmic-ray.toml", "mistakes.sqlite", silent=True)
+    session.run("cr-filter-operators", "mistakes.sqlite", "cosmic-ray.toml")
+    with closing(sqlite3.connect("mistakes.sqlite")) as file, file:
+        # What the filter has left out has a result already.
+        wanted = "SELECT job_id FROM mutation_specs WHERE job_id NOT IN (SELECT job_id FROM work_results)"
+        order = "module_path, start_pos_row, start_pos_col, operator_name, operator_args, occurrence"
+        jobs = [job for (job,) in file.execute(f"{wanted} ORDER BY {order}")]
+        chosen = random.Random(seed).sample(jobs, size)
+        for table in ("work_results", "mutation_specs", "work_items"):
+            file.execute(f"DELETE FROM {table} WHERE job_id NOT IN ({','.join('?' * size)})", chosen)
+    session.run("cosmic-ray", "exec", "cosmic-ray.toml", "mistakes.sqlite")
+    session.run("cr-report", "--surviving-only", "--show-diff", "mistakes.sqlite")
+    session.run("cr-rate", "mistakes.sqlite")
 
 
 @nox.session(python=PYTHONS[-1])  # where measuring costs little, and does not look like a debugger to tests/runners

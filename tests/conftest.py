@@ -12,6 +12,7 @@ from machinery._test_helpers._known_tools import is_watchdog
 
 # On a busy machine any example may take long.
 settings.register_profile("without deadline", deadline=None)
+settings.register_profile("fuzz", deadline=None, max_examples=500)
 settings.load_profile("without deadline")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from machinery import test_helpers as thp
@@ -98,7 +98,6 @@ def run(main: Awaitable[object]) -> None:
 
 
 @pytest.mark.proves("E3")
-@settings(max_examples=100, deadline=None)
 @given(tasks=PROGRAMS, picked=st.integers(0, 1000))
 def test_each_order_can_be_replayed_on_a_plain_loop(tasks: list[list[Statement]], picked: int) -> None:
     """Futures are set by hand in the order of the note, and all happens as it did, at the same times."""

@@ -17,12 +17,13 @@ from machinery._test_helpers._dates import _date_of
 FIRST_SECOND = 2**31
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-start_times = st.integers(FIRST_SECOND * 10_000, 2**33 * 10_000 - 1).map(lambda parts: parts / 10_000)
+# Not up to 2**33, after which a step of a float is longer than the finest of these ticks.
+start_times = st.integers(FIRST_SECOND * 10_000, (2**33 - 10_000) * 10_000).map(lambda parts: parts / 10_000)
 precisions = st.sampled_from([0.001, 0.01, 0.0625, 0.1, 0.3, 0.7, 1, 60])
 fine_precisions = st.sampled_from([1e-6, 2e-6, 1e-5, 1e-4])
 few_ticks = st.integers(0, 10_000)
-# In thousandths of a tick.
-parts_of_ticks = st.integers(1, 999)
+# In thousandths of a tick. Of deadlines between ticks, only those at short decimals are equal for sure at late starts.
+parts_of_ticks = st.sampled_from([part for part in range(1, 1000) if part % 10 == 0 or part % 25 == 0])
 
 
 def exact(number: float) -> Fraction:
