@@ -3,6 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 _ABSENT = object()
@@ -19,13 +20,13 @@ class Patches:
         self._target = target
         self._current: Any = vars(target)
         self._is_class = isinstance(target, type)
-        self._sets: list[dict[str, object]] = []
+        self._sets: list[Mapping[str, object]] = []
         self._originals: dict[str, object] = {}
         """Those of the replaced attributes that the object itself had, and not only its class."""
         self._overlap = False
         """Whether an attribute may have been replaced by more than one set."""
 
-    def add(self, attributes: dict[str, object]) -> None:
+    def add(self, attributes: Mapping[str, object]) -> None:
         """Replace these attributes."""
         current, sets = self._current, self._sets
         for name in attributes:
@@ -45,7 +46,7 @@ class Patches:
         """Return whether any of the sets replaces an attribute."""
         return any(name in attributes for attributes in self._sets)
 
-    def remove(self, attributes: dict[str, object]) -> None:
+    def remove(self, attributes: Mapping[str, object]) -> None:
         """Take these replacements away, except where somebody else has since replaced them again."""
         self._sets = sets = [other for other in self._sets if other is not attributes]
         current, originals = self._current, self._originals
