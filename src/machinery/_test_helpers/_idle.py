@@ -82,6 +82,32 @@ def _run_main(hook: "IdleHook", run: Callable[[Any], Any], main: Any) -> Any:
 class IdleHook(abc.ABC):
     """Watches one loop, and asks its listeners in turn whenever that loop is idle."""
 
+    # From the 31st attribute on, CPython 3.13 keeps those of an instance in a slower way.
+    __slots__ = (
+        "__weakref__",
+        "_cancelled_tasks",
+        "_listeners",
+        "_on_loop",
+        "_real_close",
+        "_real_run_until_complete",
+        "_some_are_cancelled",
+        "before_iteration",
+        "before_probe",
+        "busy_iterations",
+        "busy_tasks",
+        "cancellation_watchers",
+        "events_seen",
+        "has_events",
+        "loop",
+        "note_events",
+        "note_registered",
+        "patches",
+        "run_main",
+        "times_idle",
+        "total_idle_seconds",
+        "work_is_under_way",
+    )
+
     of_loop: ClassVar[dict[AbstractEventLoop, "IdleHook"]] = {}
 
     def __init__(self, loop: AbstractEventLoop) -> None:

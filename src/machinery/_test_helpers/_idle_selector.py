@@ -30,6 +30,21 @@ _IN_A_ROW = range(100)
 class SelectorHook(IdleHook):
     """Replaces ``select`` of the loop's selector: asyncio's loops are idle when they ask it to wait."""
 
+    __slots__ = (
+        "_before_next_iteration",
+        "_files",
+        "_idle_before",
+        "_on_selector",
+        "_ready",
+        "_real_call_at",
+        "_real_register",
+        "_real_select",
+        "_real_time",
+        "_selector",
+        "_selector_patches",
+        "_signals",
+    )
+
     def __init__(self, loop: AbstractEventLoop, selector: Any) -> None:
         super().__init__(loop)
         self._before_next_iteration: list[Callable[[], object]] = []

@@ -4,30 +4,43 @@ PYTEST_DONT_REWRITE
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 _ABSENT = object()
 
 
 class Patches:
-    """Sets of replaced attributes of one object: the newest wins, and the last one removed restores the original."""
+    """Sets of replaced attributes of one object: the newest wins, and the last one removed restores the original.
+
+    An object's dictionary is changed directly: with ``setattr`` and ``delattr`` an empty block takes 8 % more
+    instructions. Classes show theirs only for reading.
+    """
 
     def __init__(self, target: object) -> None:
         self._target = target
+        self._current: Any = vars(target)
+        self._is_class = isinstance(target, type)
         self._sets: list[Mapping[str, object]] = []
         self._originals: dict[str, object] = {}
+        """Those of the replaced attributes that the object itself had, and not only its class."""
         self._overlap = False
         """Whether an attribute may have been replaced by more than one set."""
 
     def add(self, attributes: Mapping[str, object]) -> None:
         """Replace these attributes."""
-        current, originals = vars(self._target), self._originals
-        self._sets.append(attributes)
-        for name, value in attributes.items():
-            if name in originals:
-                self._overlap = True
-            else:
-                originals[name] = current.get(name, _ABSENT)
-            setattr(self._target, name, value)
+        current, sets = self._current, self._sets
+        for name in attributes:
+            if name in current:
+                if sets and self.replaces(name):
+                    self._overlap = True
+                else:
+                    self._originals[name] = current[name]
+        sets.append(attributes)
+        if self._is_class:
+            for name, value in attributes.items():
+                setattr(self._target, name, value)
+        else:
+            current.update(attributes)
 
     def replaces(self, name: str) -> bool:
         """Return whether any of the sets replaces an attribute."""
@@ -35,18 +48,30 @@ class Patches:
 
     def remove(self, attributes: Mapping[str, object]) -> None:
         """Take these replacements away, except where somebody else has since replaced them again."""
-        self._sets = [other for other in self._sets if other is not attributes]
-        others = self._sets if self._overlap else ()
-        current, originals = vars(self._target), self._originals
-        for name, value in attributes.items():
-            if current.get(name, _ABSENT) is value:
-                below = originals[name]
-                for other in others:
-                    below = other.get(name, below)
-                if below is _ABSENT:
-                    delattr(self._target, name)
+        self._sets = sets = [other for other in self._sets if other is not attributes]
+        current, originals = self._current, self._originals
+        ours = [name for name in attributes if name in current and current[name] is attributes[name]]
+        if self._overlap or self._is_class:
+            for name in ours:
+                self._show_what_is_below(name)
+        elif originals:
+            for name in ours:
+                if name in originals:
+                    current[name] = originals[name]
                 else:
-                    setattr(self._target, name, below)
-        if not self._sets:
+                    del current[name]
+        else:
+            for name in ours:
+                del current[name]
+        if not sets:
             originals.clear()
             self._overlap = False
+
+    def _show_what_is_below(self, name: str) -> None:
+        below = self._originals.get(name, _ABSENT)
+        for other in self._sets:
+            below = other.get(name, below)
+        if below is _ABSENT:
+            delattr(self._target, name)
+        else:
+            setattr(self._target, name, below)

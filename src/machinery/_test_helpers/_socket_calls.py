@@ -56,7 +56,7 @@ def _receiving(receive: Callable[..., Awaitable[Any]], connections: Connections)
 
 
 def _adding(add: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
-    def add_watcher(fd: Any, callback: Callable[..., object], *args: Any) -> Any:
+    def add_watcher(fd: Any, callback: Any, *args: Any) -> Any:
         if connections.gets_events:
             added = add(fd, callback, *args)
         else:

@@ -5,6 +5,8 @@ PYTEST_DONT_REWRITE
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from ssl import SSLObject
 from threading import Lock
 from typing import Any, Protocol
@@ -35,8 +37,6 @@ class SocketWatcher(Protocol):
 
 
 _watchers: dict[AbstractEventLoop | None, SocketWatcher] = {}
-_hooks: dict[str, object] = {}
-_tls_hooks: dict[str, object] = {}
 _patches = Patches(SOCKET)
 _tls_patches = Patches(SSLObject)
 _lock = Lock()
@@ -46,11 +46,10 @@ def watch(loop: AbstractEventLoop, watcher: SocketWatcher) -> None:
     """Notify a watcher of what happens while its loop is running."""
     with _lock:
         if not _watchers:
-            # Other code may have replaced these methods before, so they are looked up each time.
-            _hooks.update(_make_hooks())
-            _tls_hooks.update({name: _speaking_tls(name, getattr(SSLObject, name)) for name in _TLS_METHODS})
-            _patches.add(_hooks)
-            _tls_patches.add(_tls_hooks)
+            _hooks.prepare()
+            _tls_hooks.prepare()
+            _patches.add(_hooks.attributes)
+            _tls_patches.add(_tls_hooks.attributes)
         _watchers[loop] = watcher
 
 
@@ -58,18 +57,33 @@ def unwatch(loop: AbstractEventLoop) -> None:
     """Stop notifying; without watchers the class is as it was."""
     with _lock:
         if _watchers.pop(loop, None) is not None and not _watchers:
-            _tls_patches.remove(_tls_hooks)
-            _patches.remove(_hooks)
+            _tls_patches.remove(_tls_hooks.attributes)
+            _patches.remove(_hooks.attributes)
 
 
-def _make_hooks() -> dict[str, object]:
-    # Windows has no sendmsg.
-    sends = {name: getattr(SOCKET, name) for name in _DESTINATIONS if hasattr(SOCKET, name)}
-    sending = {name: _sending(send, _DESTINATIONS[name]) for name, send in sends.items()}
-    return {"accept": _accepting(SOCKET.accept), **sending}
+class Hooks:
+    """Replacements for methods of a class, which are made once."""
+
+    def __init__(self, target: type, makers: dict[str, Callable[[Any], object]]) -> None:
+        # Windows has no sendmsg.
+        self._makers = {name: make for name, make in makers.items() if hasattr(target, name)}
+        self._target = target
+        self._methods_of: Callable[[type], tuple[object, ...]] = attrgetter(*self._makers)
+        self._replaced: tuple[object, ...] = ()
+        self.attributes: dict[str, object] = {}
+
+    def prepare(self) -> None:
+        """Make them anew if other code has replaced these methods since."""
+        methods = self._methods_of(self._target)
+        if methods != self._replaced:
+            pairs = zip(self._makers.items(), methods, strict=True)
+            self.attributes = {name: make(method) for (name, make), method in pairs}
+            self._replaced = methods
 
 
-def _sending(send: Callable[..., Any], destination: Callable[[tuple[Any, ...]], object]) -> Callable[..., Any]:
+def _sending(destination: Callable[[tuple[Any, ...]], object], send: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a replacement for a method that sends; ``destination`` finds the destination in its arguments."""
+
     def send_and_note(self: Any, *args: Any) -> Any:
         sent = send(self, *args)
         watcher = _watchers.get(running_loop_or_none())
@@ -116,6 +130,16 @@ def _fourth(args: tuple[Any, ...]) -> object:
     return args[3] if len(args) > 3 else None
 
 
-_TLS_METHODS = ("do_handshake", "read", "unwrap", "write")
-_DESTINATIONS = {"send": _none, "sendall": _none, "sendto": _last, "sendmsg": _fourth}
-"""How to find the destination in the arguments of each method that sends."""
+_hooks = Hooks(
+    SOCKET,
+    {
+        "accept": _accepting,
+        "send": partial(_sending, _none),
+        "sendall": partial(_sending, _none),
+        "sendto": partial(_sending, _last),
+        "sendmsg": partial(_sending, _fourth),
+    },
+)
+_tls_hooks = Hooks(
+    SSLObject, {name: partial(_speaking_tls, name) for name in ("do_handshake", "read", "unwrap", "write")}
+)

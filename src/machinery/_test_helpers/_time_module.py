@@ -46,7 +46,7 @@ def show(clock: Clock, *, datetime: bool = False) -> None:
             _dates.start(clock)
         if not _open:
             # Other tools may have replaced these functions, and ours may still be there if a tool put them back.
-            _real.update({name: getattr(time, name) for name in _virtual if getattr(time, name) is not _virtual[name]})
+            _note_real_functions()
         _set_open((*_open, (get_ident(), clock)))
         if len(_open) == 1:
             _names.replace()
@@ -56,9 +56,10 @@ def show(clock: Clock, *, datetime: bool = False) -> None:
 def hide(clock: Clock) -> None:
     """Let nobody read this clock any more; with the last one, `time` is as it was."""
     with _lock:
-        _set_open(tuple(each for each in _open if each[1] is not clock))
-        for thread in [thread for thread, other in _borrowed.items() if other is clock]:
-            _borrowed.pop(thread, None)
+        _set_open(tuple([each for each in _open if each[1] is not clock]))
+        if _borrowed:
+            for thread in [thread for thread, other in _borrowed.items() if other is clock]:
+                _borrowed.pop(thread, None)
         if not _open:
             _patches.remove(_virtual)
             _names.put_back()
@@ -88,6 +89,13 @@ def _run_with_clock(clock: Clock, function: Callable[..., Any], *args: Any) -> A
     finally:
         with _lock:
             _borrowed.pop(thread, None)
+
+
+def _note_real_functions() -> None:
+    for name, virtual in _virtual.items():
+        function = getattr(time, name)
+        if function is not virtual:
+            _real[name] = function
 
 
 def _set_open(blocks: tuple[tuple[int, Clock], ...]) -> None:

@@ -79,12 +79,14 @@ class TimeNames:
         while self._replaced:
             namespace, name = self._replaced.pop()
             self._put_back(namespace, name)
-        if any(map(gt, _references(self._virtual), self._virtual_references)):
+        if _has_grown(_references(self._virtual), self._virtual_references):
             for root, _, _, namespace in _modules():
                 if root != "machinery":
                     for name in _names_of(namespace, self._real_by_id):
                         self._put_back(namespace, name)
-        self._real_references = list(map(min, self._real_references, _references(self._real)))
+        real_references = _references(self._real)
+        if real_references != self._real_references:
+            self._real_references = list(map(min, self._real_references, real_references))
 
     def _put_back(self, namespace: Namespace, name: str) -> None:
         real = self._real_by_id.get(id(namespace.get(name)))
@@ -96,7 +98,7 @@ class TimeNames:
             len(modules) != self._module_count
             # A new module may have replaced one that is not among the known ones.
             or next(reversed(modules.values())) is not self._newest_module
-            or any(map(gt, _references(self._real), self._real_references))
+            or _has_grown(_references(self._real), self._real_references)
             or any(modules.get(key) is not module for key, module, _, _ in self._known)
         )
 
@@ -117,7 +119,12 @@ class TimeNames:
 
 
 def _references(functions: list[object]) -> list[int]:
-    return list(map(getrefcount, functions))
+    return [*map(getrefcount, functions)]
+
+
+def _has_grown(now: list[int], before: list[int]) -> bool:
+    """Return whether any number is greater than before."""
+    return now != before and any(map(gt, now, before))
 
 
 def _modules() -> Iterator[tuple[str, str, object, Namespace]]:

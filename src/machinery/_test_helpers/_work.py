@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from sys import _getframe, modules
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 from machinery._test_helpers._connections import Connections
 from machinery._test_helpers._idle import IdleHook
@@ -27,7 +26,7 @@ _LOOK_UPS = ("create_connection", "create_datagram_endpoint", "create_server", "
 class WorkElsewhere:
     """Tracks the work that a loop has under way elsewhere, and for how long that holds the clock and the dominos."""
 
-    _of_hook: ClassVar[WeakKeyDictionary[IdleHook, "WorkElsewhere"]] = WeakKeyDictionary()
+    _of_hook: ClassVar[dict[IdleHook, "WorkElsewhere"]] = {}
 
     def __init__(self, hook: IdleHook) -> None:
         self.thresholds: dict[object, float | None] = {}
@@ -125,10 +124,8 @@ class WorkElsewhere:
         ]
 
     def _while_awaited(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        name = getattr(begin, "__qualname__", type(begin).__qualname__)
-
         async def awaited(*args: Any, **kwargs: Any) -> Any:
-            key = object()
+            key, name = object(), getattr(begin, "__qualname__", type(begin).__qualname__)
             self._pieces.begin(key, Piece(("call", name), lambda: f"{name}()", place_of_caller(_getframe(1))))
             try:
                 return await begin(*args, **kwargs)
