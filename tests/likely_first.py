@@ -19,7 +19,7 @@ LIKELY = {
 }
 LIKELY_TOO = ["tests/test_small_mistakes.py", "tests/test_block.py"]
 SLOW = ["test_memory.py", "test_benchmarks.py", "runners", "services", "real_world"]
-OPTIONS = ["-q", "-x", "-p", "no:randomly", "--timeout=30", "-o", "default_async_timeout=10", "-k", "not in_memory"]
+OPTIONS = ["-q", "-x", "-p", "no:randomly", "--timeout=40", "-o", "default_async_timeout=30", "-k", "not in_memory"]
 
 
 def pytest(*options: str) -> int:

@@ -110,13 +110,13 @@ class TestReplay:
     @pytest.mark.proves("E6")
     def test_a_replay_takes_what_was_written_down(self) -> None:
         """Each at its place, and what comes first after that."""
-        replay = Replay("2 3@0 clock@12")
+        replay = Replay("2 3@0 clock@1200")
 
         assert replay.choose([GO_ON, 1, 2], 1) == GO_ON
         assert replay.choose([1, 2], None) == 2
         assert replay.choose([GO_ON, 1, 3], 0) == 3
-        assert replay.choose([GO_ON, 1, CLOCK], 11) == GO_ON
-        assert replay.choose([GO_ON, 1, CLOCK], 12) == CLOCK
+        assert replay.choose([GO_ON, 1, CLOCK], 1199) == GO_ON
+        assert replay.choose([GO_ON, 1, CLOCK], 1200) == CLOCK
         assert replay.choose([1, 4], None) == 1
         replay.note_end()
         assert replay.misfit is None

@@ -38,6 +38,28 @@ class TestOrder:
         assert order == [0.1, 0.2, 0.5, 0.9, 1]
         assert m.called_times == [1] * 6
 
+    @pytest.mark.proves("T5", "T7")
+    async def test_a_timer_that_is_due_at_once_waits_for_those_before_it_and_moves_no_clock(self) -> None:
+        """However many others were due at once before it."""
+        loop = asyncio.get_running_loop()
+        order: list[tuple[str, float]] = []
+
+        def note(what: str) -> None:
+            order.append((what, time.time()))
+
+        def fire_first() -> None:
+            note("first")
+            loop.call_later(0, note, "at once")
+
+        async with thp.mocked_call_later(precision=1):
+            for _ in range(5):
+                loop.call_later(0, int)
+            loop.call_later(0.2, fire_first)
+            loop.call_later(0.7, note, "second")
+            await asyncio.sleep(9)
+
+        assert order == [("first", 1), ("second", 1), ("at once", 1)]
+
     @pytest.mark.proves("T5")
     async def test_equal_deadlines_between_ticks_fire_in_the_order_in_which_they_were_set(self) -> None:
         """Also if they were set at different times with different delays."""

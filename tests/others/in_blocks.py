@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import pytest
 
@@ -14,31 +14,33 @@ from machinery import test_helpers as thp
 def pytest_configure() -> None:
     """Let the clock of a block stand in for the one that the tests of aiotools put in place of the loop's."""
     with contextlib.suppress(ImportError):
-        from aiotools import VirtualClock
+        import aiotools
 
-        VirtualClock.patch_loop = lambda _: contextlib.nullcontext()
-        VirtualClock.virtual_time = lambda _: asyncio.get_running_loop().time()
+        aiotools.VirtualClock.patch_loop = lambda _: contextlib.nullcontext()
+        aiotools.VirtualClock.virtual_time = lambda _: asyncio.get_running_loop().time()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put each async test into a block."""
     for item in items:
-        if isinstance(item, pytest.Function):
+        mark = item.get_closest_marker("looptime") or pytest.mark.looptime.mark
+        # Tests with `looptime(False)` are about real time.
+        if isinstance(item, pytest.Function) and mark.args != (False,):
             inner = inspect.unwrap(item.obj)
             if inspect.iscoroutinefunction(item.obj):
-                item.obj = in_block(item.obj)
+                item.obj = in_block(item.obj, mark.kwargs.get("start", 0))
             elif inspect.iscoroutinefunction(inner):
                 # What a decorator runs in a loop of its own, as tenacity's does.
-                bound = inner.__get__(getattr(item.obj, "__self__", None)) if inspect.ismethod(item.obj) else inner
-                item.obj = in_loop(in_block(bound))
+                bound = inner.__get__(item.obj.__self__) if inspect.ismethod(item.obj) else inner
+                item.obj = in_loop(in_block(bound, 0))
 
 
-def in_block(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+def in_block(test: Callable[..., Awaitable[None]], start_time: float) -> Callable[..., Coroutine[object, object, None]]:
     """Return the test in virtual time."""
 
     @functools.wraps(test)
     async def run(*args: object, **fixtures: object) -> None:
-        async with thp.mocked_call_later(precision=0.001):
+        async with thp.mocked_call_later(precision=1e-6, start_time=start_time):
             with contextlib.ExitStack() as stack:
                 if "looptime" in fixtures:
                     # It began to measure before the block.
@@ -50,12 +52,12 @@ def in_block(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[No
     return run
 
 
-def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+def in_loop(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
     """Return an async test as a plain one."""
 
     @functools.wraps(test)
     def run(*args: object, **fixtures: object) -> None:
         with asyncio.Runner() as runner:
-            runner.run(test(*args, **fixtures))  # type: ignore[arg-type]
+            runner.run(test(*args, **fixtures))
 
     return run
