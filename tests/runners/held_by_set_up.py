@@ -1,5 +1,6 @@
 """The tests of `held_by_fixtures.py` for `unittest`, with blocks that are opened by the set-up."""
 
+import asyncio
 import unittest
 from collections.abc import Callable
 from inspect import signature
@@ -19,6 +20,8 @@ class Held(unittest.IsolatedAsyncioTestCase):
 
     async def asyncSetUp(self) -> None:
         """Open what the test asks for."""
+        # `unittest` sets debug mode, and on a busy machine anything may be slow enough for a warning.
+        asyncio.get_running_loop().slow_callback_duration = 60
         names = signature(getattr(held_by_fixtures, self._testMethodName)).parameters
         self.given = {name: await self.enterAsyncContext(MAKE[name]()) for name in names}
 
