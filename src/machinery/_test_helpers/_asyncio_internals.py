@@ -30,9 +30,9 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
     Without it, that loop reads virtual time.
 ``loop._default_executor``
     Whether a call in the default executor stays in this process and interpreter.
-``_fut_waiter``, ``_asyncio_awaited_by``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of gathering
-futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the coroutine
-behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
+``_coro``, ``_fut_waiter``, ``_asyncio_awaited_by``, ``_exception``, ``_log_traceback`` of tasks, ``_children`` of
+gathering futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the
+coroutine behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
 ``loop._transports``, ``_stream_reader`` and ``_sslobj`` of protocols, ``_waiter`` of stream readers
     Whether a task waits for a server to speak first. Without them a server gets only some 50 ms for that.
@@ -247,6 +247,14 @@ def ends_sleep(handle: Handle) -> bool:
 def gathered(future: object) -> list[object]:
     """Return the tasks and futures that a future of ``asyncio.gather`` waits for."""
     return list(getattr(future, "_children", ()))
+
+
+def coroutine_of(task: Task[Any]) -> Any:
+    """Return the coroutine of a task; ``None`` if it has forgotten it, as one does that ended in its eager start.
+
+    For such a task, ``get_coro()`` of CPython 3.12.1 crashes the interpreter.
+    """
+    return task._coro if hasattr(task, "_coro") else task.get_coro()
 
 
 def awaited_by(task: Task[Any]) -> Container[object]:

@@ -10,6 +10,7 @@ from threading import get_ident
 from types import CodeType, TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from machinery._test_helpers._asyncio_internals import coroutine_of
 from machinery._test_helpers._deadlocks import DeadlockDetector
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import serves_another_task
@@ -158,7 +159,7 @@ def run_main(hook: IdleHook, run: Callable[[Any], Any], main: Any) -> Any:
     if not watched.blocks or hook.loop.is_running() or serves_another_task(main):
         return run(main)
     if isinstance(main, Task):
-        if getattr(main.get_coro(), "cr_suspended", False):
+        if getattr(coroutine_of(main), "cr_suspended", False):
             # It has run before, and tasks that it started have opened the blocks; they watch those tasks.
             return run(main)
         watched.begin(main)

@@ -26,7 +26,13 @@ from os.path import abspath, dirname
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import ASYNCIO_FOLDER, is_sleep, is_sleep_zero, runs_callbacks
+from machinery._test_helpers._asyncio_internals import (
+    ASYNCIO_FOLDER,
+    coroutine_of,
+    is_sleep,
+    is_sleep_zero,
+    runs_callbacks,
+)
 
 _HIDDEN = (ASYNCIO_FOLDER, dirname(dirname(abspath(__file__))) + os.sep, abspath(contextlib.__file__))
 """Where lines are of no use to a reader: in asyncio, in this package, in context managers made by contextlib."""
@@ -115,7 +121,7 @@ def drop_hidden(traceback: TracebackType | None) -> TracebackType | None:
 
 def has_begun(task: "Task[Any]") -> bool:
     """Return whether a task has run at all."""
-    coro = task.get_coro()
+    coro = coroutine_of(task)
     return not (iscoroutine(coro) and getcoroutinestate(coro) == CORO_CREATED)
 
 
@@ -151,7 +157,7 @@ def _coroutine_of(task: "Task[Any]") -> str | None:
     """Return the name of a task's outermost coroutine that is the user's: test runners wrap theirs around it."""
     codes = [frame.f_code for frame in frames_of(task)]
     names = (_short(code.co_qualname) for code in codes if not _is_hidden(code) and not _is_library(code.co_filename))
-    coroutine: object = task.get_coro()
+    coroutine: object = coroutine_of(task)
     return next(names, None if coroutine is None else name_of(coroutine))
 
 
@@ -188,7 +194,7 @@ def brief(value: object) -> str:
 
 def frames_of(task: "Task[Any]") -> Iterator[FrameType]:
     """Yield the suspended frames of a task, outermost first."""
-    awaitable: object = task.get_coro()
+    awaitable: object = coroutine_of(task)
     for _ in range(_MOST_FRAMES):
         frame, inner = _step_inside(awaitable)
         if frame is not None:
