@@ -4,6 +4,7 @@ PYTEST_DONT_REWRITE
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from io import open as open_file
 from operator import gt
@@ -97,13 +98,13 @@ class TimeNames:
         return (
             len(modules) != self._module_count
             # A new module may have replaced one that is not among the known ones.
-            or next(reversed(modules.values())) is not self._newest_module
+            or _newest_module() is not self._newest_module
             or _has_grown(_references(self._real), self._real_references)
             or any(modules.get(key) is not module for key, module, _, _ in self._known)
         )
 
     def _look_for_names(self) -> None:
-        module_count, newest_module = len(modules), next(reversed(modules.values()))
+        module_count, newest_module = len(modules), _newest_module()
         real_references = _references(self._real)
         known: list[tuple[str, object, Namespace, list[str]]] = []
         for root, key, module, namespace in _modules():
@@ -116,6 +117,14 @@ class TimeNames:
                 known.append((key, module, namespace, names))
         self._known, self._real_references = known, real_references
         self._module_count, self._newest_module = module_count, newest_module
+
+
+def _newest_module() -> object:
+    newest = None
+    # Another thread may import one meanwhile.
+    with suppress(RuntimeError):
+        newest = next(reversed(modules.values()), None)
+    return newest
 
 
 def _references(functions: list[object]) -> list[int]:
