@@ -337,7 +337,7 @@ class TestHandles:
         slots = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__"}
         async with thp.mocked_call_later():
             timers = []
-            for are_known in (_virtual_loop.HANDLE_SLOTS_ARE_KNOWN, False):
+            for are_known in (_asyncio_internals.HANDLE_SLOTS_ARE_KNOWN, False):
                 monkeypatch.setattr(_virtual_loop, "HANDLE_SLOTS_ARE_KNOWN", are_known)
                 timers.append(loop.call_later(1.5, print, "x", context=context))
             by_hand, by_its_class = timers

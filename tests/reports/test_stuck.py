@@ -125,7 +125,8 @@ class TestNothingCanHappenAnyMore:
     async def test_it_comes_only_after_a_while_of_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The wait starts over whenever something runs."""
         monkeypatch.setattr("machinery._test_helpers._deadlocks.STUCK_AFTER", 0.6)
-        loop, happened = asyncio.get_running_loop(), []
+        loop = asyncio.get_running_loop()
+        happened: list[str] = []
         for number in range(3):
             after(0.35 * number, lambda: loop.call_soon(happened.append, "something"))
         with pytest.raises(thp.Stuck):

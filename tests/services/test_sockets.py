@@ -451,7 +451,7 @@ async def test_a_server_that_accepts_nobody_costs_the_bound_once(caplog: pytest.
     """Attempts to connect that are cancelled early show nothing of the server, and do not renew the bound."""
     loop = asyncio.get_running_loop()
 
-    async def connect(address: object) -> None:
+    async def connect(address: tuple[str, int]) -> None:
         with socket.socket() as connection:
             connection.setblocking(False)
             await loop.sock_connect(connection, address)
