@@ -31,7 +31,7 @@ def test_an_attribute_of_the_class_is_seen_again_and_none_of_the_instance_is_lef
 
 @pytest.mark.proves("T15")
 def test_an_attribute_of_the_instance_is_restored_beside_one_that_it_did_not_have() -> None:
-    """Each is as it was, and so is their order."""
+    """Each is as it was, in the same order."""
     target = SimpleNamespace(first=1, own="original", last=2)
     layers, layer = Patches(target), {"new": "added", "own": "replaced"}
 
