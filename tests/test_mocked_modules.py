@@ -121,7 +121,7 @@ def test_a_scan_by_freezegun_finds_nothing_to_replace() -> None:
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
-PASSED_ON = {"run_in_executor", "call_soon_threadsafe", "awaited", "run"}
+PASSED_ON = {"run_in_executor", "call_soon_threadsafe", "_awaited", "_run_process"}
 """The functions of `_work` that pass on what a test has called."""
 
 INDIRECT = {

@@ -29,6 +29,20 @@ def test_an_attribute_of_the_class_is_seen_again_and_none_of_the_instance_is_lef
     assert target.inherited == "of the class"
 
 
+@pytest.mark.proves("T15")
+def test_an_attribute_of_the_instance_is_restored_beside_one_that_it_did_not_have() -> None:
+    """Each is as it was, in the same order."""
+    target = SimpleNamespace(first=1, own="original", last=2)
+    layers, layer = Patches(target), {"new": "added", "own": "replaced"}
+
+    layers.add(layer)
+    replaced = dict(vars(target))
+    layers.remove(layer)
+
+    assert replaced == {"first": 1, "own": "replaced", "last": 2, "new": "added"}
+    assert list(vars(target).items()) == [("first", 1), ("own", "original"), ("last", 2)]
+
+
 @pytest.mark.proves("T15", "T17")
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 def test_layers_go_in_any_order_and_the_newest_that_is_left_is_seen(order: tuple[int, ...]) -> None:

@@ -3,8 +3,9 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Awaitable, Callable
+from functools import partial
 from sys import _getframe
 from typing import Any
 
@@ -23,48 +24,48 @@ def socket_calls(loop: AbstractEventLoop, connections: Connections, pieces: Piec
 
     On a loop that does not report the events of its sockets, they note these events too.
     """
-    calls: dict[str, object] = {"sock_connect": _connecting(loop.sock_connect, connections, pieces)}
-    calls |= {name: _receiving(getattr(loop, name), connections) for name in _RECEIVING}
-    return calls | {name: _adding(getattr(loop, name), connections) for name in _ADDING}
+    # Partial objects take a third of the instructions of nested functions to make.
+    calls: dict[str, object] = {"sock_connect": partial(_connect, connections, pieces, loop.sock_connect)}
+    for name in _RECEIVING:
+        calls[name] = partial(_receive, connections, getattr(loop, name))
+    for name in _ADDING:
+        calls[name] = partial(_add, connections, getattr(loop, name))
+    return calls
 
 
-def _connecting(
-    connect: Callable[..., Awaitable[Any]], connections: Connections, pieces: Pieces
-) -> Callable[..., Awaitable[Any]]:
-    async def sock_connect(sock: Any, address: Any) -> Any:
-        key, server = object(), normal(address)
-        pieces.begin(key, owed_answer(("connect", server), server))
-        try:
-            connected = await connect(sock, address)
-        finally:
-            pieces.end(key)
-        connections.note_connected(sock)
-        return connected
-
-    return sock_connect
-
-
-def _receiving(receive: Callable[..., Awaitable[Any]], connections: Connections) -> Callable[..., Awaitable[Any]]:
-    async def sock_receive(sock: Any, *args: Any, **kwargs: Any) -> Any:
-        connections.note_waiting(sock)
-        received = await receive(sock, *args, **kwargs)
-        # If there was something to read already, the selector was not polled, so it reports no event.
-        connections.note_received(sock)
-        return received
-
-    return sock_receive
+async def _connect(
+    connections: Connections, pieces: Pieces, connect: Callable[..., Awaitable[Any]], /, sock: Any, address: Any
+) -> Any:
+    key, server = object(), normal(address)
+    pieces.begin(key, owed_answer(("connect", server), server))
+    try:
+        connected = await connect(sock, address)
+    except CancelledError:
+        pieces.abandon(key)
+        raise
+    finally:
+        pieces.end(key)
+    connections.note_connected(sock)
+    return connected
 
 
-def _adding(add: Callable[..., Any], connections: Connections) -> Callable[..., Any]:
-    def add_watcher(fd: Any, callback: Any, *args: Any) -> Any:
-        if connections.gets_events:
-            added = add(fd, callback, *args)
-        else:
-            added = add(fd, connections.note_and_call, fd, callback, args)
-        if isinstance(fd, int) and only_listens(_getframe(1)):
-            connections.note_listening(fd)
-        else:
-            connections.note_waiting(fd)
-        return added
+async def _receive(
+    connections: Connections, receive: Callable[..., Awaitable[Any]], /, sock: Any, *args: Any, **kwargs: Any
+) -> Any:
+    connections.note_waiting(sock)
+    received = await receive(sock, *args, **kwargs)
+    # If there was something to read already, the selector was not polled, so it reports no event.
+    connections.note_received(sock)
+    return received
 
-    return add_watcher
+
+def _add(connections: Connections, add: Callable[..., Any], /, fd: Any, callback: Any, *args: Any) -> Any:
+    if connections.gets_events:
+        added = add(fd, callback, *args)
+    else:
+        added = add(fd, connections.note_and_call, fd, callback, args)
+    if isinstance(fd, int) and only_listens(_getframe(1)):
+        connections.note_listening(fd)
+    else:
+        connections.note_waiting(fd)
+    return added

@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE
 
 from asyncio import BaseEventLoop, SubprocessTransport
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from sys import _getframe, modules
 from typing import Any, ClassVar
@@ -40,18 +41,18 @@ class WorkElsewhere:
         self._threads = ThreadWork(self._loop, self._pieces)
         self._attributes: dict[str, object] = {
             **self._threads.attributes,
-            "subprocess_exec": self._while_it_runs(self._loop.subprocess_exec),
-            "subprocess_shell": self._while_it_runs(self._loop.subprocess_shell),
+            "subprocess_exec": partial(self._run_process, self._loop.subprocess_exec),
+            "subprocess_shell": partial(self._run_process, self._loop.subprocess_shell),
             **socket_calls(self._loop, self._connections, self._pieces),
         }
         self._counters: UvloopConnections | None = None
         if not isinstance(self._loop, BaseEventLoop):
             # Asyncio's own loops resolve names in an executor, which we track; uvloop does not.
             for name in _LOOK_UPS:
-                self._attributes[name] = self._while_awaited(getattr(self._loop, name))
+                self._attributes[name] = partial(self._awaited, getattr(self._loop, name))
             self._counters = UvloopConnections(self._connections)
             self._attributes["create_connection"] = self._counters.connecting(
-                self._while_awaited(self._loop.create_connection)
+                partial(self._awaited, self._loop.create_connection)
             )
             self._attributes["start_tls"] = self._counters.starting_tls(self._loop.start_tls)
 
@@ -123,31 +124,23 @@ class WorkElsewhere:
             for piece in self._pieces.under_way.values()
         ]
 
-    def _while_awaited(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            key, name = object(), getattr(begin, "__qualname__", type(begin).__qualname__)
-            self._pieces.begin(key, Piece(("call", name), lambda: f"{name}()", place_of_caller(_getframe(1))))
-            try:
-                return await begin(*args, **kwargs)
-            finally:
-                self._pieces.end(key)
+    async def _awaited(self, begin: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+        """Track a call until it has returned."""
+        key, name = object(), getattr(begin, "__qualname__", type(begin).__qualname__)
+        self._pieces.begin(key, Piece(("call", name), lambda: f"{name}()", place_of_caller(_getframe(1))))
+        try:
+            return await begin(*args, **kwargs)
+        finally:
+            self._pieces.end(key)
 
-        return awaited
-
-    def _while_it_runs(self, begin: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        begin_and_count = self._while_awaited(begin)
-
-        async def run(*args: Any, **kwargs: Any) -> Any:
-            transport, protocol = await begin_and_count(*args, **kwargs)
-            command = safe_getattr(transport.get_extra_info("subprocess"), "args")
-            what = f"process {transport.get_pid()}" + ("" if command is None else f", {brief(command)}")
-            self._pieces.begin(
-                transport, Piece(("process", brief(command)), lambda: what, place_of_caller(_getframe(1)))
-            )
-            self._children.append(transport)
-            return transport, protocol
-
-        return run
+    async def _run_process(self, begin: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+        """Track a child process until it has ended."""
+        transport, protocol = await self._awaited(begin, *args, **kwargs)
+        command = safe_getattr(transport.get_extra_info("subprocess"), "args")
+        what = f"process {transport.get_pid()}" + ("" if command is None else f", {brief(command)}")
+        self._pieces.begin(transport, Piece(("process", brief(command)), lambda: what, place_of_caller(_getframe(1))))
+        self._children.append(transport)
+        return transport, protocol
 
     def _look_around(self) -> None:
         """Check what causes no event: children that have ended, busy threads of anyio, connections with no reader."""
