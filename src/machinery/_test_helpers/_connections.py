@@ -105,9 +105,9 @@ class Connections:
         """Note that a server in this loop has accepted a connection."""
         self._sockets.note_accepted(socket)
 
-    def note_connected(self, socket: Any) -> None:
-        """Note that a connection has been made; the other end may speak first."""
-        connection = self._sockets.of_socket(socket)
+    def note_connected(self, file: Any) -> None:
+        """Note that a connection has been made, by its socket or file number; the other end may speak first."""
+        connection = self._sockets.of_file(file)
         if connection.ends is not None and not connection.ends.is_datagram:
             connection.asker = task_reference(current_task())
             self.silent[connection] = True

@@ -82,6 +82,7 @@ class UvloopConnections:
             fd = transport.get_extra_info("socket").fileno()
             if not self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object")):
                 self.add([fd])
+                self._connections.note_connected(fd)
                 if fd in self._watched and isinstance(protocol, StreamReaderProtocol):
                     self._watched[fd].protocol = ref(protocol)
             return transport, protocol
