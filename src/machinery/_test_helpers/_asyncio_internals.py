@@ -34,8 +34,10 @@ the slots of ``asyncio.Handle`` and ``asyncio.TimerHandle``
 gathering futures, ``_task`` of timeouts, ``_callback``, ``_args``, ``_source_traceback`` of handles, the name of the
 coroutine behind ``asyncio.sleep(0)``, the names of the functions that run loops and callbacks
     Who waits for what, and who set it. Without them reports say less.
-``loop._transports``, ``_stream_reader`` and ``_sslobj`` of protocols, ``_waiter`` of stream readers
+``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
     Whether a task waits for a server to speak first. Without them a server gets only some 50 ms for that.
+``loop._transports``, ``_sslobj`` of asyncio's protocol for TLS
+    What a connection that is older than the block sends inside TLS. Without them session tickets count as answers.
 ``asyncio.futures._set_result_unless_cancelled``
     What ends a sleep. Without it all timers are treated as timeouts, before which answers get more time.
 ``call_soon``, ``call_soon_threadsafe`` of uvloop
