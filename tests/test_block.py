@@ -122,6 +122,19 @@ async def test_the_date_is_the_time_in_whole_microseconds() -> None:
             await asyncio.sleep(0.0001)
 
 
+@pytest.mark.proves("T14", "T18")
+async def test_dates_are_refused_while_another_tool_replaces_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """time-machine, imported under freezegun, would keep freezegun's dates and crash the interpreter later."""
+    monkeypatch.setattr("datetime.datetime", type("Frozen", (datetime,), {}))
+    with pytest.raises(RuntimeError, match=r"^datetime=True does not work while .* replaces datetime\.datetime: "):
+        async with thp.mocked_call_later(datetime=True):
+            pass
+    monkeypatch.undo()
+
+    async with thp.mocked_call_later(datetime=True, start_time=5):
+        assert datetime.now(UTC).timestamp() == 5
+
+
 @pytest.mark.proves("T18")
 async def test_an_aware_datetime_is_a_start_time() -> None:
     """A naive one is refused, and the error says why."""

@@ -3,6 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
+import datetime as _datetime_module
 from datetime import datetime as _datetime
 from datetime import timedelta, timezone
 from threading import get_ident
@@ -34,6 +35,12 @@ class Dates:
 
     def start(self, clock: Clock) -> None:
         """Make dates follow, on behalf of a clock."""
+        if _datetime_module.datetime is not _DATETIME[0]:
+            # Imported now, time-machine would keep the replacement, and a later block would crash the interpreter.
+            raise RuntimeError(
+                "datetime=True does not work while another tool, such as freezegun, replaces datetime.datetime:"
+                " open the block outside of it"
+            )
         try:
             from time_machine import travel
         except ImportError as error:
