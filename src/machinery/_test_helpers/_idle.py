@@ -102,6 +102,7 @@ class IdleHook(abc.ABC):
         "note_events",
         "note_registered",
         "patches",
+        "reports_events",
         "run_main",
         "times_idle",
         "total_idle_seconds",
@@ -129,6 +130,8 @@ class IdleHook(abc.ABC):
         """Asked in each iteration, while no task runs."""
         self.before_iteration: Callable[[], object] | None = None
         """Called before each iteration in which something is ready, where the ready queue is known."""
+        self.reports_events = False
+        """Whether :attr:`note_events` and :attr:`note_registered` are called."""
         self.note_events: Callable[[Any], object] | None = None
         """Told what the selector reports, by loops that have one."""
         self.before_probe: Callable[[], object] | None = None
@@ -190,12 +193,6 @@ class IdleHook(abc.ABC):
     @abc.abstractmethod
     def before_next_iteration(self, callback: Callable[[], object]) -> None:
         """Call a callback before the loop's next iteration, when the loop itself looks for due timers."""
-        ...
-
-    @property
-    @abc.abstractmethod
-    def reports_events(self) -> bool:
-        """Whether it tells what the selector reports."""
         ...
 
     @abc.abstractmethod

@@ -49,10 +49,6 @@ class UvloopHook(IdleHook):
         self._idle_since: float | None = None
         self._idle_counted = 0.0
 
-    @property
-    def reports_events(self) -> bool:
-        return False
-
     def files(self) -> Collection[int]:
         return files_of_epoll(uvloop_backend(self.loop))
 

@@ -23,7 +23,7 @@ class Participants:
     def __init__(self, name: Callable[[AnyTask], str]) -> None:
         self._name = name
         """Returns how a task is called."""
-        self._latest: dict[int, int] = {}
+        self.latest: dict[int, int] = {}
         """The domino that each task has awaited last, by the task's id until it has ended."""
         self._running: dict[int, ref[AnyTask]] = {}
         self._ended: list[_Ended] = []
@@ -34,11 +34,11 @@ class Participants:
     def note(self, task: AnyTask, num: int) -> None:
         """Note that a task awaits a domino."""
         key = id(task)
-        if key not in self._latest:
+        if key not in self.latest:
             # A task is there until its callbacks have been called, so no other has its id before that.
             task.add_done_callback(self._note_ended)
             self._running[key] = ref(task)
-        self._latest[key] = num
+        self.latest[key] = num
 
     def close(self) -> None:
         """Let go of tasks that are still running."""
@@ -46,7 +46,7 @@ class Participants:
             task.remove_done_callback(self._note_ended)
 
     def _note_ended(self, task: AnyTask) -> None:
-        num = self._latest.pop(id(task))
+        num = self.latest.pop(id(task))
         del self._running[id(task)]
         detail = ""
         # Asking a task for its exception would mark it as retrieved.

@@ -51,18 +51,21 @@ class Patches:
         self._sets = sets = [other for other in self._sets if other is not attributes]
         current, originals = self._current, self._originals
         ours = [name for name in attributes if name in current and current[name] is attributes[name]]
-        if self._overlap or self._is_class:
+        if self._overlap:
             for name in ours:
                 self._show_what_is_below(name)
-        elif originals:
+        elif self._is_class:
+            for name in ours:
+                if name in originals:
+                    setattr(self._target, name, originals[name])
+                else:
+                    delattr(self._target, name)
+        else:
             for name in ours:
                 if name in originals:
                     current[name] = originals[name]
                 else:
                     del current[name]
-        else:
-            for name in ours:
-                del current[name]
         if not sets:
             originals.clear()
             self._overlap = False

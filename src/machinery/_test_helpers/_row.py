@@ -26,9 +26,6 @@ from machinery._test_helpers._work import WorkElsewhere
 
 AnyTask = Task[Any]
 
-is_set = Event.is_set
-"""Read an event of a row in whatever loop."""
-
 
 class NextDomino(Enum):
     """What the next domino waits for."""
@@ -38,9 +35,6 @@ class NextDomino(Enum):
     NOT_RETRIEVED = "domino {0} has not been asked for: nothing has used futs[{0}] yet"
     NOT_AWAITED = "domino {0} has fallen, but nothing has awaited it"
     READY = "domino {0} is next: it falls once the event loop is idle and no work is under way"
-
-
-_READY, _ALL_HAVE_FALLEN = NextDomino.READY, NextDomino.ALL_HAVE_FALLEN
 
 
 class Row:
@@ -63,6 +57,8 @@ class Row:
         self.knocked_over.set_result(None)
         self._tasks = Tasks(loop)
         self.participants = Participants(self._tasks.name)
+        self.latest = self.participants.latest
+        self.create_future = loop.create_future
         self._name = name
         self._next = 1
         self._check_failure: BaseException | None = None
@@ -127,17 +123,26 @@ class Row:
 
     def on_idle(self, idle_seconds: float) -> float:
         """Knock over the next domino, if it is its turn and no work is under way."""
-        state = self._next_domino()
-        if state is not _READY and (state is not _ALL_HAVE_FALLEN or is_set(self.finished)):
+        domino = self.dominos.get(self._next)
+        if domino is None or domino.outcome is not None:
+            domino = self._next_standing()
+        if domino is not None:
+            may_act = self.started.has_been_set
+        else:
+            may_act = self._next > self.expected and not self.finished.has_been_set
+        if not may_act:
             return inf
         if self._work.thresholds or self._work.may_hold:
             wait = self._work.domino_hold_seconds(self, idle_seconds, self._pause)
             if wait > 0:
                 return wait
-        if state is _READY:
-            self.dominos[self._next].knock_over(self.knocked_over, None)
-        else:
+        if domino is None:
             self.finished.set()
+        else:
+            domino.knock_over(self.knocked_over, None)
+            if domino.has_been_awaited:
+                # With this, the search above is seldom needed: 2 % of what a domino does.
+                self._next += 1
         return 0
 
     def _pause(self, asker: AnyTask | None) -> float:
@@ -146,18 +151,25 @@ class Row:
         waiters = [waiter for domino in self.dominos.values() for waiter in domino.waiting()]
         return PAUSE_BEFORE_SLEEP if any(future is waiter for waiter in waiters) else PAUSE_BEFORE_TIMEOUT
 
+    def _next_standing(self) -> FallingDomino | None:
+        """Find the next domino, and return it if it stands."""
+        domino = self.dominos.get(self._next)
+        while domino is not None and domino.outcome is not None:
+            if not domino.has_been_awaited and self._next < self.expected:
+                return None
+            self._next += 1
+            domino = self.dominos.get(self._next)
+        return domino
+
     def _next_domino(self) -> NextDomino:
         """Find the next domino, and return what it waits for."""
-        dominos = self.dominos
-        while (domino := dominos.get(self._next)) is not None:
-            if domino.outcome is None:
-                return _READY if is_set(self.started) else NextDomino.NOT_BEGUN
-            if not domino.has_been_awaited and self._next < self.expected:
+        if self._next_standing() is None:
+            if self._next > self.expected:
+                return NextDomino.ALL_HAVE_FALLEN
+            if self._next in self.dominos:
                 return NextDomino.NOT_AWAITED
-            self._next += 1
-        if self._next > self.expected:
-            return _ALL_HAVE_FALLEN
-        return NextDomino.NOT_RETRIEVED if is_set(self.started) else NextDomino.NOT_BEGUN
+            return NextDomino.NOT_RETRIEVED if self.started.has_been_set else NextDomino.NOT_BEGUN
+        return NextDomino.READY if self.started.has_been_set else NextDomino.NOT_BEGUN
 
     def _fallen(self) -> list[int]:
         return sorted(num for num, domino in self.dominos.items() if domino.done())
@@ -217,6 +229,12 @@ class OwnEvent(Event):
     def __init__(self, row: Row) -> None:
         super().__init__()
         self._row = row
+        self.has_been_set = False
+        """The same as :meth:`is_set` for any loop; a call of that takes 1 % of what a domino does."""
+
+    def set(self) -> None:
+        self.has_been_set = True
+        super().set()
 
     def is_set(self) -> bool:
         __tracebackhide__ = True

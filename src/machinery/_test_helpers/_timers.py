@@ -104,7 +104,7 @@ class TimerQueue:
             moment = moments[0]
             timers: Any = self._at[moment]
             if type(timers) is list:
-                if any(map(_owner_of, timers)):
+                if timers and any(map(_owner_of, timers)):
                     break
             elif timers.owner is not None:
                 break

@@ -116,8 +116,8 @@ class VirtualTime:
             delay = timer.when() - self.clock.now
             timer.owner = TransferredTimer(call_later(delay, run_handle, timer))
 
-    async def add(self, amount: float) -> None:
-        """Wait until the clock has moved by an amount."""
+    def add(self, amount: float) -> Future[None]:
+        """Let the clock move by an amount; return a future that is done once it has."""
         __tracebackhide__ = True
         if finite("amount", amount) < 0:
             raise ValueError(f"amount must be 0 seconds or more, got {amount!r}: time cannot go backwards")
@@ -128,16 +128,15 @@ class VirtualTime:
             raise ValueError(f"amount is too large: the clock would overflow, got {amount!r}")
         reached = self.loop.create_future()
         heappush(self._adds, (target, next(self._add_numbers), reached))
-        await reached
+        return reached
 
     def on_idle(self, idle_seconds: float) -> float:
         """Fire what is due, or else move to what is due next and fire that, if nothing holds the clock."""
         clock = self.clock
         moment, timers = self.timers.first()
-        adds_come_first = False
-        if self._adds:
-            adds_come_first = self._next_target() < moment
-        goal = self._adds[0][0] if adds_come_first else moment
+        target = self._next_target() if self._adds else NEVER
+        adds_come_first = target < moment
+        goal = target if adds_come_first else moment
         if goal > clock.tick or adds_come_first:
             if goal == NEVER:
                 return NEVER

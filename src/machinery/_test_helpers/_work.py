@@ -95,7 +95,9 @@ class WorkElsewhere:
     def may_hold(self) -> bool:
         """Whether :meth:`hold_seconds` has anything to do."""
         pieces = self._pieces
-        return bool(pieces.under_way) or not pieces.has_moved or bool(self._connections.silent) or ANYIO in modules
+        if pieces.under_way or not pieces.has_moved or self._connections.silent:
+            return True
+        return ANYIO in modules
 
     def domino_hold_seconds(self, row: object, idle_seconds: float, pause: Pause) -> float:
         """Return for how many more real seconds no domino may fall; 0 or less means that one falls now."""
