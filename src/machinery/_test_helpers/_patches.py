@@ -17,9 +17,7 @@ class Patches:
     """
 
     def __init__(self, target: object) -> None:
-        self._target = target
         self._current: Any = vars(target)
-        self._is_class = isinstance(target, type)
         self._sets: list[Mapping[str, object]] = []
         self._originals: dict[str, object] = {}
         """Those of the replaced attributes that the object itself had, and not only its class."""
@@ -36,11 +34,7 @@ class Patches:
                 else:
                     self._originals[name] = current[name]
         sets.append(attributes)
-        if self._is_class:
-            for name, value in attributes.items():
-                setattr(self._target, name, value)
-        else:
-            current.update(attributes)
+        current.update(attributes)
 
     def replaces(self, name: str) -> bool:
         """Return whether any of the sets replaces an attribute."""
@@ -50,31 +44,16 @@ class Patches:
         """Take these replacements away, except where somebody else has since replaced them again."""
         self._sets = sets = [other for other in self._sets if other is not attributes]
         current, originals = self._current, self._originals
-        ours = [name for name in attributes if name in current and current[name] is attributes[name]]
-        if self._overlap:
-            for name in ours:
-                self._show_what_is_below(name)
-        elif self._is_class:
-            for name in ours:
-                if name in originals:
-                    setattr(self._target, name, originals[name])
-                else:
-                    delattr(self._target, name)
-        else:
-            for name in ours:
-                if name in originals:
-                    current[name] = originals[name]
-                else:
+        for name, value in attributes.items():
+            if current.get(name, _ABSENT) is value:
+                below = originals.get(name, _ABSENT)
+                if self._overlap:
+                    for other in sets:
+                        below = other.get(name, below)
+                if below is _ABSENT:
                     del current[name]
+                else:
+                    current[name] = below
         if not sets:
             originals.clear()
             self._overlap = False
-
-    def _show_what_is_below(self, name: str) -> None:
-        below = self._originals.get(name, _ABSENT)
-        for other in self._sets:
-            below = other.get(name, below)
-        if below is _ABSENT:
-            delattr(self._target, name)
-        else:
-            setattr(self._target, name, below)

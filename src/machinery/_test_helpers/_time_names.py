@@ -4,7 +4,6 @@ PYTEST_DONT_REWRITE
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import lru_cache
 from io import open as open_file
 from operator import gt
@@ -120,11 +119,11 @@ class TimeNames:
 
 
 def _newest_module() -> object:
-    newest = None
-    # Another thread may import one meanwhile.
-    with suppress(RuntimeError):
-        newest = next(reversed(modules.values()), None)
-    return newest
+    try:
+        return next(reversed(modules.values()), None)
+    except RuntimeError:
+        # Another thread has imported one meanwhile.
+        return None
 
 
 def _references(functions: list[object]) -> list[int]:
