@@ -59,9 +59,9 @@ from logging import getLogger
 from os.path import abspath, dirname, sep
 from selectors import DefaultSelector
 from ssl import SSLObject
-from sys import _getframe, modules
+from sys import modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 run_handle = Handle._run
 running_loop_or_none = _get_running_loop
@@ -98,44 +98,16 @@ def uvloop_backend(loop: AbstractEventLoop) -> int | None:
     return None if backend is None else int(backend())
 
 
-class HasNow(Protocol):
-    """A clock."""
-
-    now: float
-
-
-class HasIsClosed(Protocol):
-    """Something that ends."""
-
-    is_closed: bool
+def scheduler_of(loop: AbstractEventLoop) -> Any:
+    """Return what has the real timers of a loop as ``_scheduled`` and its debug mode as ``_debug``; true if unknown."""
+    return loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
 
 
-def loop_time(
-    loop: AbstractEventLoop, real_time: Callable[[], float], clock: HasNow, block: HasIsClosed
-) -> Callable[[], float]:
-    """Return a ``loop.time`` that reads a clock until its block ends, for all callers but the loop's scheduler.
-
-    The scheduler compares it with the deadlines of timers in real time: those set before the block, and watchdogs. In
-    debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such timers
-    and outside debug mode, it does not matter what it reads.
-    """
-    kind = type(loop)
-    inherited = getattr(BaseEventLoop, "_run_once", None)
-    functions = [inherited]
-    if getattr(kind, "_run_once", None) is not inherited:
-        # Loops may extend the `_run_once` that they inherit.
-        functions = [vars(ancestor).get("_run_once") for ancestor in reversed(kind.__mro__)]
+def scheduler_codes(loop: AbstractEventLoop) -> tuple[CodeType, ...]:
+    """Return the code of the methods by which a loop runs an iteration, its own and those that it extends."""
     # A tuple, since to hash code takes a microsecond.
-    codes = tuple([function.__code__ for function in functions if isinstance(function, FunctionType)])
-    scheduler: Any = loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
-    caller = _getframe
-
-    def time() -> float:
-        if block.is_closed or ((scheduler._scheduled or scheduler._debug) and caller(1).f_code in codes):
-            return real_time()
-        return clock.now
-
-    return time
+    functions = [vars(ancestor).get("_run_once") for ancestor in reversed(type(loop).__mro__)]
+    return tuple([function.__code__ for function in functions if isinstance(function, FunctionType)])
 
 
 def has_standard_time(loop: AbstractEventLoop) -> bool:

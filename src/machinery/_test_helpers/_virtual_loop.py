@@ -6,18 +6,35 @@ PYTEST_DONT_REWRITE
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import cached_property
 from inspect import iscoroutinefunction
 from sys import _getframe
 from threading import get_ident
+from types import CodeType, FunctionType
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import HANDLE_SLOTS_ARE_KNOWN, TASK_MODULES, hide_callers, loop_time
-from machinery._test_helpers._clock import NEVER, Clock
+from machinery._test_helpers._asyncio_internals import (
+    HANDLE_SLOTS_ARE_KNOWN,
+    TASK_MODULES,
+    hide_callers,
+    scheduler_codes,
+    scheduler_of,
+)
+from machinery._test_helpers._clock import NEVER, Clock, Moment
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import is_watchdog
 from machinery._test_helpers._timers import Timer, TimerQueue
 
 new_timer = Timer.__new__
+
+
+def _with_parameter(function: Callable[..., Any], **names: str) -> Callable[..., Any]:
+    """Return the same function with other names for parameters, by which callers may pass them."""
+    code = function.__code__
+    code = code.replace(co_varnames=tuple([names.get(name, name) for name in code.co_varnames]))
+    copy = FunctionType(code, function.__globals__, function.__name__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 class VirtualLoop:
@@ -26,81 +43,44 @@ class VirtualLoop:
     def __init__(self, hook: IdleHook, clock: Clock, timers: TimerQueue, note_immediate: Callable[[], None]) -> None:
         self.is_closed = False
         """Set when the block ends. Somebody may have saved a method inside the block and put it back later."""
-        self._hook = hook
-        self._loop = hook.loop
-        self._clock = clock
-        self._timers = timers
-        self._note_immediate = note_immediate
+        self.hook = hook
+        self.loop = hook.loop
+        self.clock = clock
+        self.add = timers.add
+        self.note_immediate = note_immediate
         self._thread = get_ident()
+        self._scheduler = scheduler_of(hook.loop)
         self.attributes: dict[str, object] = {
-            "time": loop_time(hook.loop, hook.real_time, clock, self),
-            "call_later": self._timer_setter(hook.real_call_later, is_delay=True),
-            "call_at": self._timer_setter(self._real_call_at, is_delay=False),
+            "time": self.time,
+            "call_later": TimerSetter(self, clock.later, hook.real_call_later).call_later,
+            "call_at": TimerSetter(self, clock.at, self._real_call_at).call_at,
         }
 
-    def _timer_setter(self, in_real_time: Callable[..., TimerHandle], *, is_delay: bool) -> Callable[..., TimerHandle]:
-        """Return what is to be called in place of ``call_later`` or ``call_at``.
+    def time(self) -> float:
+        """Read the clock, except for the loop's scheduler.
 
-        It is a closure and makes the timer itself, since each sleep and timeout pays for it: in a method that calls
-        others for this, a sleep takes 5 % more instructions.
+        That compares the time with the deadlines of timers in real time: those set before the block, and watchdogs. In
+        debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such
+        timers and outside debug mode, it does not matter what it reads.
         """
-        clock, loop, add = self._clock, self._loop, self._timers.add
-        later, at, is_debugging = clock.later, clock.at, loop.get_debug
+        scheduler = self._scheduler
+        if self.is_closed or (
+            (scheduler._scheduled or scheduler._debug) and _getframe(1).f_code in self._scheduler_codes
+        ):
+            return self.hook.real_time()
+        return self.clock.now
 
-        def set_timer(
-            time: float, callback: "Callable[..., object]", *args: object, context: "Context | None" = None
-        ) -> TimerHandle:
-            __tracebackhide__ = True
-            module = getattr(callback, "__module__", None)
-            serves_a_task = module in TASK_MODULES
-            if self.is_closed or (not serves_a_task and is_watchdog(module)):
-                return in_real_time(time, callback, *args, context=context)
-            try:
-                moment, when = later(time) if is_delay else at(time)
-            except TypeError:
-                wanted = "delay must be a number of" if is_delay else "when must be a time in"
-                raise TypeError(f"{wanted} seconds, got {time!r}") from None
-            if not serves_a_task and not callable(callback):
-                raise TypeError(
-                    f"callback must be callable, got {callback!r}: pass the function itself, do not call it"
-                )
-            if HANDLE_SLOTS_ARE_KNOWN and not is_debugging():
-                timer = new_timer(Timer)
-                slots: Any = timer
-                slots._args = args
-                slots._callback = callback
-                slots._cancelled = slots._scheduled = False
-                slots._context = copy_context() if context is None else context
-                slots._loop = loop
-                slots._repr = slots._source_traceback = None
-                slots._when = when
-            else:
-                if is_debugging():
-                    self._check_as_in_debug_mode(callback)
-                timer = Timer(when, callback, args, loop, context)
-                hide_callers(timer, 1)
-            if serves_a_task:
-                timer.origin = None
-            else:
-                caller = _getframe(1)
-                timer.origin = caller.f_code, caller.f_lasti
-            timer.immediate = moment <= clock.tick
-            if when == NEVER:
-                timer.owner = None
-            else:
-                add(moment, timer)
-            if timer.immediate:
-                self._note_immediate()
-            return timer
-
-        return set_timer
+    @cached_property
+    def _scheduler_codes(self) -> tuple[CodeType, ...]:
+        return scheduler_codes(self.loop)
 
     def _real_call_at(
         self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> TimerHandle:
-        return self._hook.real_call_later(when - self._loop.time(), callback, *args, context=context)
+        return self.hook.real_call_later(when - self.loop.time(), callback, *args, context=context)
 
-    def _check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
+    def check_as_in_debug_mode(self, callback: Callable[..., object]) -> None:
+        """Raise what the loop raises in debug mode."""
         __tracebackhide__ = True
         if get_ident() != self._thread:
             raise RuntimeError("timers can be set only from the thread of their loop: use loop.call_soon_threadsafe")
@@ -108,3 +88,73 @@ class VirtualLoop:
             raise TypeError(
                 f"callback must be a plain function, got the coroutine function {callback!r}: use loop.create_task"
             )
+
+
+class TimerSetter:
+    """Sets timers on the virtual clock of a loop, in place of its ``call_later`` or ``call_at``.
+
+    One function does it all and makes the timer itself, since each sleep and timeout pays for it: where it calls
+    others, a sleep takes 5 % more instructions. It is a method, since closures take 3 % of what an empty block does.
+    """
+
+    __slots__ = ("_in_real_time", "_is_debugging", "_moment_of", "_virtual")
+
+    def __init__(
+        self,
+        virtual: VirtualLoop,
+        moment_of: Callable[[float], tuple[Moment, float]],
+        in_real_time: Callable[..., TimerHandle],
+    ) -> None:
+        self._virtual = virtual
+        self._moment_of = moment_of
+        self._in_real_time = in_real_time
+        self._is_debugging = virtual.loop.get_debug
+
+    def _set(
+        self, time: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> TimerHandle:
+        __tracebackhide__ = True
+        virtual = self._virtual
+        module = getattr(callback, "__module__", None)
+        serves_a_task = module in TASK_MODULES
+        if virtual.is_closed or (not serves_a_task and is_watchdog(module)):
+            return self._in_real_time(time, callback, *args, context=context)
+        try:
+            moment, when = self._moment_of(time)
+        except TypeError:
+            is_delay = self._moment_of == virtual.clock.later
+            wanted = "delay must be a number of" if is_delay else "when must be a time in"
+            raise TypeError(f"{wanted} seconds, got {time!r}") from None
+        if not serves_a_task and not callable(callback):
+            raise TypeError(f"callback must be callable, got {callback!r}: pass the function itself, do not call it")
+        if HANDLE_SLOTS_ARE_KNOWN and not self._is_debugging():
+            timer = new_timer(Timer)
+            slots: Any = timer
+            slots._args = args
+            slots._callback = callback
+            slots._cancelled = slots._scheduled = False
+            slots._context = copy_context() if context is None else context
+            slots._loop = virtual.loop
+            slots._repr = slots._source_traceback = None
+            slots._when = when
+        else:
+            if self._is_debugging():
+                virtual.check_as_in_debug_mode(callback)
+            timer = Timer(when, callback, args, virtual.loop, context)
+            hide_callers(timer, 1)
+        if serves_a_task:
+            timer.origin = None
+        else:
+            caller = _getframe(1)
+            timer.origin = caller.f_code, caller.f_lasti
+        timer.immediate = moment <= virtual.clock.tick
+        if when == NEVER:
+            timer.owner = None
+        else:
+            virtual.add(moment, timer)
+        if timer.immediate:
+            virtual.note_immediate()
+        return timer
+
+    call_later = _with_parameter(_set, time="delay")
+    call_at = _with_parameter(_set, time="when")

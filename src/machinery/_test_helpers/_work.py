@@ -14,7 +14,7 @@ from machinery._test_helpers._connections import Connections
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._known_tools import ANYIO
 from machinery._test_helpers._pieces import Pause, Piece, Pieces
-from machinery._test_helpers._socket_calls import socket_calls
+from machinery._test_helpers._socket_calls import SocketCalls
 from machinery._test_helpers._socket_hooks import unwatch, watch
 from machinery._test_helpers._source import brief, place_of_caller, safe_getattr
 from machinery._test_helpers._thread_work import ThreadWork
@@ -39,11 +39,13 @@ class WorkElsewhere:
         self._connections = Connections(hook, self._pieces)
         self._children: list[SubprocessTransport] = []
         self._threads = ThreadWork(self._loop, self._pieces)
+        self._real_subprocess_exec: Callable[..., Awaitable[Any]] = self._loop.subprocess_exec
+        self._real_subprocess_shell: Callable[..., Awaitable[Any]] = self._loop.subprocess_shell
         self._attributes: dict[str, object] = {
             **self._threads.attributes,
-            "subprocess_exec": partial(self._run_process, self._loop.subprocess_exec),
-            "subprocess_shell": partial(self._run_process, self._loop.subprocess_shell),
-            **socket_calls(self._loop, self._connections, self._pieces),
+            "subprocess_exec": self._subprocess_exec,
+            "subprocess_shell": self._subprocess_shell,
+            **SocketCalls(self._loop, self._connections, self._pieces).attributes,
         }
         self._counters: UvloopConnections | None = None
         if not isinstance(self._loop, BaseEventLoop):
@@ -134,6 +136,12 @@ class WorkElsewhere:
             return await begin(*args, **kwargs)
         finally:
             self._pieces.end(key)
+
+    def _subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run_process(self._real_subprocess_exec, *args, **kwargs)
+
+    def _subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run_process(self._real_subprocess_shell, *args, **kwargs)
 
     async def _run_process(self, begin: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Track a child process until it has ended."""
