@@ -52,12 +52,12 @@ PYTEST_DONT_REWRITE
 """
 
 import asyncio
+import selectors
 from asyncio import AbstractEventLoop, BaseEventLoop, Handle, Task, TimerHandle, _get_running_loop, all_tasks
 from collections.abc import Callable, Container, Iterator, Mapping, Sized
 from functools import partial
 from logging import getLogger
 from os.path import abspath, dirname, sep
-from selectors import DefaultSelector
 from ssl import SSLObject
 from sys import modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
@@ -75,6 +75,7 @@ _RUNS_CALLBACKS = {"_run", "run", "run_forever", "run_until_complete"}
 TASK_MODULES = {"asyncio.futures", "asyncio.tasks", "asyncio.timeouts"}
 """The modules whose callbacks are set on behalf of a task."""
 
+_EpollSelector = getattr(selectors, "EpollSelector", None)
 _SLEEP = asyncio.sleep.__code__
 _end_of_sleep = getattr(asyncio.futures, "_set_result_unless_cancelled", Task)
 _NO_TRANSPORTS: Mapping[int, Any] = {}
@@ -150,16 +151,15 @@ def registered_files(loop: AbstractEventLoop, selector: Any) -> Sized:
 
 def quick_poll(selector: Any) -> Callable[[], object]:
     """Return what tells whether a selector has events; half the work for epoll, which keeps what it has reported."""
-    poll = getattr(getattr(selector, "_selector", None), "poll", None)
-    # As for selectors.EpollSelector: some others also have a `poll`, of milliseconds.
-    if _is_standard_selector(selector) and type(selector).__name__ == "EpollSelector" and poll is not None:
-        return partial(poll, 0, 1)
+    # Some other selectors also have a `poll`, of milliseconds.
+    if type(selector) is _EpollSelector and "select" not in vars(selector):
+        return partial(selector._selector.poll, 0, 1)
     return partial(selector.select, 0)
 
 
 def _is_standard_selector(selector: object) -> bool:
     """Return whether a selector is one of Python's own, unchanged."""
-    return type(selector).__module__ == DefaultSelector.__module__ and "select" not in vars(selector)
+    return type(selector).__module__ == "selectors" and "select" not in vars(selector)
 
 
 def failure_of(task: Task[Any]) -> BaseException | None:

@@ -45,8 +45,8 @@ class Patches:
         self._sets = sets = [other for other in self._sets if other is not attributes]
         current, originals = self._current, self._originals
         for name, value in attributes.items():
-            if current.get(name, _ABSENT) is value:
-                below = originals.get(name, _ABSENT)
+            if name in current and current[name] is value:
+                below = originals.get(name, _ABSENT) if originals else _ABSENT
                 if self._overlap:
                     for other in sets:
                         below = other.get(name, below)
