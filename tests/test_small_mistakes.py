@@ -216,8 +216,7 @@ class OwnLoop:
 def test_on_an_unknown_loop_with_a_selector_nothing_is_taken_for_granted() -> None:
     """Its scheduler reads real time though it seems to have no timers, and which of its files matter is unknown."""
     loop: Any = OwnLoop()
-    block = SimpleNamespace(is_closed=False)
-    read = _asyncio_internals.loop_time(loop, lambda: 100.0, SimpleNamespace(now=5.0), block)
+    read = _asyncio_internals.LoopTime(loop, lambda: 100.0, SimpleNamespace(now=5.0)).time
     loop._run_once(read)
     with loop._selector as selector, loop._ssock, loop.peer:
         files = len(_asyncio_internals.registered_files(loop, selector))

@@ -55,13 +55,13 @@ import asyncio
 import selectors
 from asyncio import AbstractEventLoop, BaseEventLoop, Handle, Task, TimerHandle, _get_running_loop, all_tasks
 from collections.abc import Callable, Container, Iterator, Mapping, Sized
-from functools import partial
+from functools import cached_property, partial
 from logging import getLogger
 from os.path import abspath, dirname, sep
 from ssl import SSLObject
-from sys import modules
+from sys import _getframe, modules
 from types import CodeType, FrameType, FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 run_handle = Handle._run
 running_loop_or_none = _get_running_loop
@@ -99,16 +99,42 @@ def uvloop_backend(loop: AbstractEventLoop) -> int | None:
     return None if backend is None else int(backend())
 
 
-def scheduler_of(loop: AbstractEventLoop) -> Any:
-    """Return what has the real timers of a loop as ``_scheduled`` and its debug mode as ``_debug``; true if unknown."""
-    return loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
+class HasNow(Protocol):
+    """A clock."""
+
+    now: float
 
 
-def scheduler_codes(loop: AbstractEventLoop) -> tuple[CodeType, ...]:
-    """Return the code of the methods by which a loop runs an iteration, its own and those that it extends."""
-    # A tuple, since to hash code takes a microsecond.
-    functions = [vars(ancestor).get("_run_once") for ancestor in reversed(type(loop).__mro__)]
-    return tuple([function.__code__ for function in functions if isinstance(function, FunctionType)])
+class LoopTime:
+    """Reads a clock until its block ends, for all callers but the scheduler of a loop.
+
+    The scheduler compares the time with the deadlines of timers in real time: those set before the block, and
+    watchdogs. In debug mode it measures how long callbacks take. Its calls are told from others by their code. Without
+    such timers and outside debug mode, it does not matter what it reads.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, real_time: Callable[[], float], clock: HasNow) -> None:
+        self.is_closed = False
+        """Set when the block ends. Somebody may have saved the method inside the block and put it back later."""
+        self._scheduler: Any = loop if isinstance(loop, BaseEventLoop) else _UNKNOWN_LOOP
+        self._kind = type(loop)
+        self._real_time = real_time
+        self._clock = clock
+
+    def time(self) -> float:
+        """Return the time."""
+        scheduler = self._scheduler
+        if self.is_closed or (
+            (scheduler._scheduled or scheduler._debug) and _getframe(1).f_code in self._scheduler_codes
+        ):
+            return self._real_time()
+        return self._clock.now
+
+    @cached_property
+    def _scheduler_codes(self) -> tuple[CodeType, ...]:
+        # Loops may extend the `_run_once` that they inherit. A tuple, since to hash code takes a microsecond.
+        functions = [vars(ancestor).get("_run_once") for ancestor in reversed(self._kind.__mro__)]
+        return tuple([function.__code__ for function in functions if isinstance(function, FunctionType)])
 
 
 def has_standard_time(loop: AbstractEventLoop) -> bool:

@@ -221,24 +221,25 @@ def _made(loop: AbstractEventLoop | None, expected: object, log: Logger | None, 
 class HeldDominos:
     """What the user holds."""
 
-    __slots__ = ("_finished", "_row", "_started")
+    __slots__ = ("_dominos", "_finished", "_loop", "_row", "_started")
 
     def __init__(self, row: Row) -> None:
         self._row = row
+        self._loop = row.loop
+        self._dominos = row.dominos
         self._started = row.started
         self._finished = row.finished
 
     def __getitem__(self, num: int) -> Domino:
         __tracebackhide__ = True
-        row = self._row
-        if running_loop_or_none() is not row.loop:
-            check_own_loop(row.loop, row)
+        if running_loop_or_none() is not self._loop:
+            check_own_loop(self._loop, self._row)
         if type(num) is not int:
             if isinstance(num, bool) or not hasattr(num, "__index__"):
-                raise TypeError(f"the number of a domino must be an integer, got {num!r}: {row.valid_numbers()}")
+                raise TypeError(f"the number of a domino must be an integer, got {num!r}: {self._row.valid_numbers()}")
             num = index(num)
-        domino = row.dominos.get(num)
-        return row.retrieve(num) if domino is None else domino
+        domino = self._dominos.get(num)
+        return self._row.retrieve(num) if domino is None else domino
 
     # Without this, Python would count from 0 to the first IndexError: list(futs) would be empty.
     __iter__ = None

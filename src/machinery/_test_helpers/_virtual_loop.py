@@ -6,19 +6,17 @@ PYTEST_DONT_REWRITE
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from functools import cached_property
 from inspect import iscoroutinefunction
 from sys import _getframe
 from threading import get_ident
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import (
     HANDLE_SLOTS_ARE_KNOWN,
     TASK_MODULES,
+    LoopTime,
     hide_callers,
-    scheduler_codes,
-    scheduler_of,
 )
 from machinery._test_helpers._clock import NEVER, Clock, Moment
 from machinery._test_helpers._idle import IdleHook
@@ -37,42 +35,22 @@ def _with_parameter(function: Callable[..., Any], **names: str) -> Callable[...,
     return copy
 
 
-class VirtualLoop:
+class VirtualLoop(LoopTime):
     """Sets timers on a virtual clock, and tells virtual from real time for those who read ``loop.time``."""
 
     def __init__(self, hook: IdleHook, clock: Clock, timers: TimerQueue, note_immediate: Callable[[], None]) -> None:
-        self.is_closed = False
-        """Set when the block ends. Somebody may have saved a method inside the block and put it back later."""
+        super().__init__(hook.loop, hook.real_time, clock)
         self.hook = hook
         self.loop = hook.loop
         self.clock = clock
         self.add = timers.add
         self.note_immediate = note_immediate
         self._thread = get_ident()
-        self._scheduler = scheduler_of(hook.loop)
         self.attributes: dict[str, object] = {
             "time": self.time,
             "call_later": TimerSetter(self, clock.later, hook.real_call_later).call_later,
             "call_at": TimerSetter(self, clock.at, self._real_call_at).call_at,
         }
-
-    def time(self) -> float:
-        """Read the clock, except for the loop's scheduler.
-
-        That compares the time with the deadlines of timers in real time: those set before the block, and watchdogs. In
-        debug mode it measures how long callbacks take. Its calls are told from others by their code. Without such
-        timers and outside debug mode, it does not matter what it reads.
-        """
-        scheduler = self._scheduler
-        if self.is_closed or (
-            (scheduler._scheduled or scheduler._debug) and _getframe(1).f_code in self._scheduler_codes
-        ):
-            return self.hook.real_time()
-        return self.clock.now
-
-    @cached_property
-    def _scheduler_codes(self) -> tuple[CodeType, ...]:
-        return scheduler_codes(self.loop)
 
     def _real_call_at(
         self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
