@@ -120,7 +120,7 @@ def test_all_steps_are_undone_though_some_fail() -> None:
 
     steps = UndoStack()
     for number in range(5):
-        steps.callback(undo, number)
+        steps.append((undo, (number,)))
     with pytest.raises(ValueError, match="1") as caught:
         steps.close()
     steps.close()

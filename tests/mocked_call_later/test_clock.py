@@ -26,9 +26,9 @@ def exact(number: float) -> Fraction:
 def time_at(clock: Clock, tick: int) -> float:
     """Return the time of a tick."""
     before = int(clock.tick)
-    clock.move_to(tick)
+    clock.reach(tick)
     time = clock.now
-    clock.move_to(before)
+    clock.reach(before)
     return time
 
 
@@ -76,7 +76,7 @@ def test_the_clock_shows_the_decimal_that_a_person_would_write(
     """No digits of binary fractions are seen."""
     clock = Clock(start_time=start_time, precision=precision)
 
-    clock.move_to(ticks)
+    clock.reach(ticks)
 
     assert repr(clock.now) == shown
 
@@ -88,7 +88,7 @@ def test_nanoseconds_are_those_of_the_exact_time(start_time: float, precision: f
     """What a float can only come near to, an integer has exactly."""
     clock = Clock(start_time=start_time, precision=precision)
 
-    clock.move_to(tick)
+    clock.reach(tick)
 
     assert clock.now_ns() == math.floor((exact(start_time) + tick * exact(precision)) * 10**9)
 
@@ -102,7 +102,7 @@ def test_nanoseconds_are_those_of_the_exact_time(start_time: float, precision: f
 def test_a_delay_is_served_on_the_first_tick_that_is_not_early(precision: float, tick: int, ticks: Fraction) -> None:
     """A part of a tick counts as a whole one, and a whole tick as no more."""
     clock = Clock(start_time=0, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
 
     moment, when = clock.later(float(ticks * exact(precision)))
 
@@ -114,7 +114,7 @@ def test_a_delay_is_served_on_the_first_tick_that_is_not_early(precision: float,
 @given(clock=clocks, tick=few_ticks, ticks=st.integers(min_value=1, max_value=1_000_000))
 def test_a_time_made_from_the_clock_is_served_on_its_own_tick(clock: Clock, tick: int, ticks: int) -> None:
     """The rounding of `loop.time() + delay` costs no tick and saves none, also where floats are coarse."""
-    clock.move_to(tick)
+    clock.reach(tick)
     delay = time_at(clock, ticks) - time_at(clock, 0)
 
     moment, _ = clock.at(clock.now + delay)
@@ -150,7 +150,7 @@ def test_a_sum_of_many_floats_costs_no_tick(precision: float, times: int) -> Non
 @example(clock=Clock(start_time=0, precision=0.1), tick=0, delays=(1e-13, 0.05))
 def test_a_shorter_delay_is_never_due_after_a_longer_one(clock: Clock, tick: int, delays: tuple[float, float]) -> None:
     """Rounding keeps the order."""
-    clock.move_to(tick)
+    clock.reach(tick)
     (shorter, _), (longer, _) = (clock.later(delay) for delay in sorted(delays))
 
     assert shorter <= longer
@@ -162,7 +162,7 @@ def test_a_shorter_delay_is_never_due_after_a_longer_one(clock: Clock, tick: int
 @example(clock=Clock(start_time=0, precision=60), tick=1, delay=sys.float_info.max)
 def test_a_delay_above_zero_moves_the_clock_on(clock: Clock, tick: int, delay: float) -> None:
     """However short it is, whoever waits for it does not find the clock where it was."""
-    clock.move_to(tick)
+    clock.reach(tick)
 
     moment, _ = clock.later(delay)
 
@@ -173,7 +173,7 @@ def test_a_delay_above_zero_moves_the_clock_on(clock: Clock, tick: int, delay: f
 @given(clock=clocks, tick=few_ticks)
 def test_the_next_float_after_now_is_in_the_future(clock: Clock, tick: int) -> None:
     """A deadline that is later by the least that a float can tell moves the clock on, so that nobody spins."""
-    clock.move_to(tick)
+    clock.reach(tick)
 
     assert clock.tick_of(clock.at(math.nextafter(clock.now, math.inf))[0]) > tick
     assert clock.tick_of(clock.at(clock.now)[0]) == tick
@@ -183,7 +183,7 @@ def test_the_next_float_after_now_is_in_the_future(clock: Clock, tick: int) -> N
 @given(clock=clocks, tick=few_ticks, delay=st.floats(max_value=0))
 def test_a_delay_of_zero_or_less_is_due_at_once(clock: Clock, tick: int, delay: float) -> None:
     """The past is now, back to minus infinity."""
-    clock.move_to(tick)
+    clock.reach(tick)
 
     moment, when = clock.later(delay)
 
@@ -203,7 +203,7 @@ def test_a_delay_of_zero_or_less_is_due_at_once(clock: Clock, tick: int, delay: 
 def test_what_no_float_can_tell_is_never_due(precision: float, delay: float) -> None:
     """A delay that leads beyond the largest float is like an infinite one."""
     clock = Clock(start_time=0, precision=precision)
-    clock.move_to(10**8)
+    clock.reach(10**8)
 
     moment, _ = clock.later(delay)
 
@@ -231,7 +231,7 @@ def test_an_infinite_time_never_comes() -> None:
 def test_a_long_delay_off_the_ticks_is_due_on_the_next_one() -> None:
     """Where floats are too coarse to hold the part of a tick, a positive delay still counts."""
     clock = Clock(start_time=0, precision=1)
-    clock.move_to(2**60)
+    clock.reach(2**60)
 
     moment, _ = clock.later(0.5)
 
@@ -267,7 +267,7 @@ def test_the_finest_precision_is_that_of_the_floats_around_the_start(start_time:
 @given(clock=clocks, tick=few_ticks, delay=st.integers(min_value=-100, max_value=10_000))
 def test_a_whole_number_of_seconds_is_the_same_as_an_int_and_as_a_float(clock: Clock, tick: int, delay: int) -> None:
     """Integers are counted without floats, and come to the same."""
-    clock.move_to(tick)
+    clock.reach(tick)
 
     assert clock.later(delay) == clock.later(float(delay))
 
@@ -279,7 +279,7 @@ def test_deadlines_between_ticks_keep_their_order_and_are_due_on_the_tick_after(
 ) -> None:
     """A moment is an int on a tick and a float between two, and both can be compared."""
     clock = Clock(start_time=0, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
 
     moments = [clock.later(delay)[0] for delay in sorted(delays)]
 
@@ -292,6 +292,6 @@ def test_deadlines_between_ticks_keep_their_order_and_are_due_on_the_tick_after(
 def test_what_remains_until_a_deadline_is_a_short_decimal(delay: float, shown: float) -> None:
     """On a tick and between two."""
     clock = Clock(start_time=1_700_000_000, precision=0.1)
-    clock.move_to(3)
+    clock.reach(3)
 
     assert clock.until(*clock.later(delay)) == shown

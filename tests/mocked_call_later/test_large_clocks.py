@@ -38,7 +38,7 @@ def test_the_clock_its_nanoseconds_and_its_date_are_those_of_the_exact_time(
 ) -> None:
     """Each is rounded once: to the nearest float, and down to a whole nanosecond or microsecond."""
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
 
     time_now = exact(start_time) + tick * exact(precision)
     assert clock.now == float(time_now)
@@ -85,7 +85,7 @@ def test_a_time_that_is_a_tick_as_nearly_as_floats_can_tell_is_served_on_it(
     # Where a tick is hardly longer than a step of a float, a difference of two of them can be wrong by half a tick.
     assume(precision > 4 * math.ulp(start_time))
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
     deadline = float(exact(start_time) + (tick + ticks) * exact(precision))
 
     assert clock.tick_of(clock.at(deadline)[0]) == tick + ticks
@@ -100,7 +100,7 @@ def test_a_time_that_floats_can_tell_from_a_tick_is_served_on_the_next_one(
 ) -> None:
     """A hundredth of a tick after it, which is ten steps of a float or more."""
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
     deadline = float(exact(start_time) + (tick + ticks + Fraction(1, 100)) * exact(precision))
     assume(deadline - float(exact(start_time) + (tick + ticks) * exact(precision)) > 10 * math.ulp(deadline))
 
@@ -124,7 +124,7 @@ def test_equal_deadlines_between_ticks_are_equal_however_and_whenever_they_are_s
     when = float(exact(start_time) + deadline * exact(precision))
     moments = set()
     for tick in ticks:
-        clock.move_to(tick)
+        clock.reach(tick)
         delay = float((deadline - tick) * exact(precision))
         moments |= {clock.later(delay)[0], clock.at(when)[0], clock.at(clock.now + delay)[0]}
 
@@ -138,13 +138,13 @@ def test_one_time_is_one_moment_whenever_it_is_asked_for(
 ) -> None:
     """Also where it is no decimal that a person would write, and where ticks are as fine as floats."""
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(max(ticks))
+    clock.reach(max(ticks))
     when = clock.now + 1 + later
     # A clock that starts just below a power of two gets to where floats are further apart than its ticks.
     assume(precision >= math.ulp(when))
     moments = set()
     for tick in ticks:
-        clock.move_to(tick)
+        clock.reach(tick)
         moments.add(clock.at(when)[0])
 
     assert len(moments) == 1
@@ -157,12 +157,12 @@ def test_an_earlier_time_is_never_due_after_a_later_one(
 ) -> None:
     """Whichever of them is asked for first."""
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(max(ticks))
+    clock.reach(max(ticks))
     earlier, later = sorted(clock.now + each for each in seconds)
     assume(precision >= math.ulp(later))
-    clock.move_to(ticks[0])
+    clock.reach(ticks[0])
     first, _ = clock.at(earlier)
-    clock.move_to(ticks[1])
+    clock.reach(ticks[1])
     second, _ = clock.at(later)
 
     assert first <= second
@@ -175,7 +175,7 @@ def test_times_around_now_are_due_at_once_or_later_as_they_compare(
 ) -> None:
     """Who waits until a time that is later than now never finds the clock where it was."""
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
     when = clock.now + steps * math.ulp(clock.now)
 
     moment, _ = clock.at(when)
@@ -190,7 +190,7 @@ def test_deadlines_and_what_remains_until_them_have_no_noise_of_floats(
 ) -> None:
     """Ticks subtract exactly, and between ticks what remains is exact to the microsecond."""
     clock = Clock(start_time=start_time, precision=precision)
-    clock.move_to(tick)
+    clock.reach(tick)
     delay = (ticks + Fraction(part, 1000)) * exact(precision)
 
     moment, when = clock.later(float(delay))

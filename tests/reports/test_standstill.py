@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _virtual_time
+from machinery._test_helpers import _clock_mover
 from tests.loops import Run, on_every_loop
 from tests.reports.reading import plain, report_of, wait_for_ever
 
@@ -21,8 +21,8 @@ Spin = Callable[[], Coroutine[None, None, None]]
 @pytest.fixture
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> int:
     """Lower the limits, and give the number of rounds."""
-    monkeypatch.setattr(_virtual_time, "STANDSTILL_ROUNDS", 1000)
-    monkeypatch.setattr(_virtual_time, "STANDSTILL_SECONDS", 0)
+    monkeypatch.setattr(_clock_mover, "STANDSTILL_ROUNDS", 1000)
+    monkeypatch.setattr(_clock_mover, "STANDSTILL_SECONDS", 0)
     return 1000
 
 
@@ -158,7 +158,7 @@ class TestTimeThatStandsStill:
         self, few_rounds: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It may be what the program waits for."""
-        monkeypatch.setattr(_virtual_time, "STANDSTILL_ROUNDS", 3 * few_rounds)
+        monkeypatch.setattr(_clock_mover, "STANDSTILL_ROUNDS", 3 * few_rounds)
         loop = asyncio.get_running_loop()
         calls: list[int] = []
         ours, theirs = socket.socketpair()
@@ -196,7 +196,7 @@ class TestTimeThatStandsStill:
                 loop.remove_reader(ours)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_virtual_time, "STANDSTILL_ROUNDS", 3 * few_rounds)
+            patch.setattr(_clock_mover, "STANDSTILL_ROUNDS", 3 * few_rounds)
             run(main())
 
         assert calls != []
@@ -207,8 +207,8 @@ class TestTimeThatStandsStill:
         self, monkeypatch: pytest.MonkeyPatch, rounds: int, seconds: float
     ) -> None:
         """A quick program has many rounds in a second, and a slow one few."""
-        monkeypatch.setattr(_virtual_time, "STANDSTILL_ROUNDS", rounds)
-        monkeypatch.setattr(_virtual_time, "STANDSTILL_SECONDS", seconds)
+        monkeypatch.setattr(_clock_mover, "STANDSTILL_ROUNDS", rounds)
+        monkeypatch.setattr(_clock_mover, "STANDSTILL_SECONDS", seconds)
         async with thp.mocked_call_later():
             loop = asyncio.get_running_loop()
             for _ in range(5000):
@@ -219,7 +219,7 @@ class TestTimeThatStandsStill:
     @pytest.mark.proves("R7")
     def test_the_limits_are_those_of_the_guarantee(self) -> None:
         """100,000 rounds and a second."""
-        assert (_virtual_time.STANDSTILL_ROUNDS, _virtual_time.STANDSTILL_SECONDS) == (100_000, 1)
+        assert (_clock_mover.STANDSTILL_ROUNDS, _clock_mover.STANDSTILL_SECONDS) == (100_000, 1)
 
     @pytest.mark.proves("R7")
     @pytest.mark.parametrize("delay", [0, -1], ids=["zero", "negative"])

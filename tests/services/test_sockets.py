@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _pieces, _virtual_time
+from machinery._test_helpers import _clock_mover, _pieces
 from tests.reports.reading import logged
 from tests.services.elsewhere import Lines, passing, really_within, seen_in_the_log
 
@@ -502,7 +502,7 @@ async def test_a_server_whose_answers_have_held_for_too_long_holds_nothing_more(
     """The next parts of its answers are not waited for any more, and one warning tells it."""
     monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
     # Far longer than the limit, as if an answer went on and on.
-    monkeypatch.setattr(_virtual_time, "PAUSE_BEFORE_SLEEP", 60)
+    monkeypatch.setattr(_clock_mover, "PAUSE_BEFORE_SLEEP", 60)
     async with thp.mocked_call_later(), streams(lines) as ask:
         for _ in range(3):
             assert await ask("0 word") == "word"

@@ -4,7 +4,7 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import Future, Task, current_task
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from sys import _getframe
@@ -17,6 +17,7 @@ from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._orders import CLOCK, GO_ON, Chooser, Step
 from machinery._test_helpers._pieces import PAUSE_BEFORE_TIMEOUT
 from machinery._test_helpers._source import Place, location, place_of_caller, task_name
+from machinery._test_helpers._undo import UndoStack
 from machinery._test_helpers._virtual_time import VirtualTime
 from machinery._test_helpers._work import WorkElsewhere
 
@@ -90,10 +91,10 @@ class Answers:
         """How many more answers may arrive; finite once the scenario has ended, after which nothing is chosen."""
         self._work: WorkElsewhere
 
-    def open(self, work: WorkElsewhere, undo: Callable[..., object]) -> None:
+    def open(self, work: WorkElsewhere, undo: UndoStack) -> None:
         """Let answers arrive from now on; ``undo`` is given the clean-up."""
         self._work = work
-        undo(self._close)
+        undo.append((self._close, ()))
         self._hook.add(self)
         # If the ready queue is hidden, only idleness can be seen.
         if ready_queue(self._hook.loop) is not True:
@@ -183,7 +184,7 @@ class Answers:
         self._latest_step = self._iteration
         if chosen == CLOCK:
             self._clock_may_interrupt = False
-            self._time.on_idle(0.0)
+            self._time.mover.on_idle(0.0)
         else:
             self._clock_may_interrupt = self._clock_may_interrupt or after is None
             self._give(chosen)
@@ -194,7 +195,7 @@ class Answers:
         """Return whether the clock has a deadline to move to, and no work holds it."""
         time = self._time
         moment, _ = time.timers.first()
-        if not time.clock.tick < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time:
+        if not time.clock.tick < moment < NEVER or next(self._hook.listeners_of(Turn.CLOCKS)) is not time.mover:
             return False
         return not self._work.may_hold or self._work.hold_seconds(time, _pause) <= 0
 

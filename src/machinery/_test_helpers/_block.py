@@ -75,10 +75,10 @@ class OpenBlock:
     def watch_task(self) -> None:
         """Register the task with the hook, and look for deadlocks."""
         detector = DeadlockDetector(self.hook, self.give_up, self._log_report)
-        self.undo.callback(self.hook.remove, detector)
+        self.undo.append((self.hook.remove, (detector,)))
         self.hook.add(detector, first=True)
         self.hook.run_main = run_main
-        self.undo.callback(self._forget)
+        self.undo.append((self._forget, ()))
         self.hook.cancellation_watchers.append(self.watch)
         open_blocks.append(self)
 

@@ -29,17 +29,7 @@ class Clock:
     Times are computed with integers from the number of ticks since the start, so there is no drift.
     """
 
-    __slots__ = (
-        "_scale",
-        "_start",
-        "_step",
-        "_subticks",
-        "_ticks_cache",
-        "_ticks_per_second",
-        "now",
-        "precision",
-        "tick",
-    )
+    __slots__ = ("_per_second", "_scale", "_start", "_step", "_subticks", "_ticks_cache", "now", "precision", "tick")
 
     def __init__(self, *, start_time: object, precision: object) -> None:
         start = finite("start_time", start_time)
@@ -53,15 +43,10 @@ class Clock:
             )
 
         self._scale, self._start, self._step, self._subticks = _units(start, self.precision)
-        self._ticks_per_second = 0 if self._scale % self._step else self._scale // self._step
+        self._per_second = 0 if self._scale % self._step else self._scale // self._step
         """0 if that is not a whole number."""
         self._ticks_cache: dict[float, int] = {}
-        self.move_to(0)
-
-    def move_to(self, tick: int) -> None:
-        """Stand on this tick."""
-        self.tick = tick
-        self.now = (self._start + tick * self._step) / self._scale
+        self.reach(0)
 
     def reach(self, moment: Moment) -> None:
         """Stand on the first tick at which a deadline is due."""
@@ -83,8 +68,8 @@ class Clock:
     def later(self, delay: float) -> tuple[Moment, float]:
         """Return the moment that is ``delay`` seconds from now, and its time in seconds."""
         __tracebackhide__ = True
-        if type(delay) is int and delay > 0 and self._ticks_per_second:
-            moment: Moment = self.tick + delay * self._ticks_per_second
+        if type(delay) is int and delay > 0 and self._per_second:
+            moment: Moment = self.tick + delay * self._per_second
         elif type(delay) is float and (ticks := self._ticks_cache.get(delay)) is not None:
             moment = self.tick + ticks
         else:

@@ -31,15 +31,15 @@ class Connections:
         """Whether :meth:`note_events` is called with the events of the sockets."""
         self.silent: dict[Connection, bool] = {}
         """Connections made in a block on which neither end has sent anything, and whether they are new."""
-        self._loop = hook.loop
+        self._hook = hook
         self._pieces = pieces
-        self._files = hook.files
 
     # Most blocks connect to nothing. Made on entering, these would take 5 % of the instructions of an empty block.
 
     @cached_property
-    def _sockets(self) -> Sockets:
-        return Sockets(self._files, self._forget)
+    def sockets(self) -> Sockets:
+        """The sockets of the loop."""
+        return Sockets(self._hook.files, self._forget)
 
     @cached_property
     def _tls(self) -> TlsSessions:
@@ -47,22 +47,22 @@ class Connections:
 
     @cached_property
     def _debts(self) -> Debts:
-        return Debts(self._files, self._pieces, self._sockets)
+        return Debts(self._hook.files, self._pieces, self.sockets)
 
     def note_registered(self, fd: int) -> None:
         """Note that the loop starts watching a file."""
-        self._sockets.note_registered(fd)
-        connection = self._sockets.known(fd)
+        self.sockets.note_registered(fd)
+        connection = self.sockets.known(fd)
         if connection is not None and connection.is_asked and connection.is_same():
             self._debts.owe(connection)
 
     def note_sent(self, socket: Any, destination: object) -> None:
         """Note that something was sent."""
-        connection = self._sockets.of_socket(socket)
+        connection = self.sockets.of_socket(socket)
         connection.destination = normal(destination)
         connection.tls = self._tls.link(connection) or connection.tls
         if connection.tls is None:
-            connection.tls = self._tls.adopt(connection, tls_of(protocol_of(self._loop, connection.fd)))
+            connection.tls = self._tls.adopt(connection, tls_of(protocol_of(self._hook.loop, connection.fd)))
         if connection.tls is not None:
             if connection.tls.sends_no_request:
                 return
@@ -84,30 +84,29 @@ class Connections:
     def note_tls_done(self, tls: SSLObject, method: str, result: object) -> None:
         """Note that a TLS method has returned."""
         connection = self._tls.note_done(tls, method)
-        if connection is None:
-            return
-        if method in ("do_handshake", "unwrap") or (method == "read" and result):
-            self.note_spoken(connection)
-        elif method == "write" and not self.gets_events:
-            self.note_asked(connection)
+        if connection is not None:
+            if method in ("do_handshake", "unwrap") or (method == "read" and result):
+                self.note_spoken(connection)
+            elif method == "write" and not self.gets_events:
+                self.note_asked(connection)
 
     def note_tls_opened(self, fd: int, tls: SSLObject | None) -> bool:
         """Note which TLS object a connection has, where it is not seen on the socket; return whether that is known."""
         session = self._tls.of(tls)
         if session is None:
             return False
-        connection = session.connection = self._sockets.of_file(fd)
+        connection = session.connection = self.sockets.of_file(fd)
         connection.tls = session
         self._debts.forgive(connection)
         return True
 
     def note_accepted(self, socket: Any) -> None:
         """Note that a server in this loop has accepted a connection."""
-        self._sockets.note_accepted(socket)
+        self.sockets.note_accepted(socket)
 
     def note_connected(self, file: Any) -> None:
         """Note that a connection has been made, by its socket or file number; the other end may speak first."""
-        connection = self._sockets.of_file(file)
+        connection = self.sockets.of_file(file)
         if connection.ends is not None and not connection.ends.is_datagram:
             connection.asker = task_reference(current_task())
             self.silent[connection] = True
@@ -117,18 +116,18 @@ class Connections:
 
         If only its number is known, we do not see what is sent on it, so each wait counts as waiting for an answer.
         """
-        connection = self._sockets.of_file(file)
+        connection = self.sockets.of_file(file)
         if isinstance(file, int) or connection.is_asked or not connection.has_spoken:
             self._debts.owe(connection)
 
     def note_listening(self, fd: int) -> None:
         """Note that a file is watched only for notifications, which are no answers."""
-        self._debts.forgive(self._sockets.of_file(fd))
+        self._debts.forgive(self.sockets.of_file(fd))
 
     def note_events(self, events: Any) -> None:
         """Note what the selector reports."""
         for key, mask in events:
-            connection = self._sockets.known(key.fd)
+            connection = self.sockets.known(key.fd)
             if connection is not None:
                 if mask & EVENT_READ or not connection.is_asked:
                     if connection.tls is None or not connection.tls.is_open:
@@ -150,23 +149,19 @@ class Connections:
 
     def note_received(self, socket: Any) -> None:
         """Note that a task has received something."""
-        self.note_spoken(self._sockets.of_socket(socket))
+        self.note_spoken(self.sockets.of_socket(socket))
 
     def note_and_call(self, file: Any, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Run the callback of a file, and note the event, on a loop that does not report its events."""
-        self.note_spoken(self._sockets.of_file(file))
+        self.note_spoken(self.sockets.of_file(file))
         callback(*args)
-
-    def of_file(self, fd: int) -> Connection:
-        """Return the connection of a file."""
-        return self._sockets.of_file(fd)
 
     def look_around(self) -> None:
         """Drop debts that no task waits for any more, and find tasks that wait for a server to speak first."""
         self._debts.look_around()
         for connection, is_new in list(self.silent.items()):
-            task = task_waiting_for_stream(protocol_of(self._loop, connection.fd))
-            if task is not None or self._sockets.owes_nothing(connection):
+            task = task_waiting_for_stream(protocol_of(self._hook.loop, connection.fd))
+            if task is not None or self.sockets.owes_nothing(connection):
                 del self.silent[connection]
             if task is not None:
                 self._debts.owe(connection, task)

@@ -13,6 +13,7 @@ from typing import Protocol
 from machinery._helpers._protocols import FutureCallback, FutureStatus, Logger
 from machinery._test_helpers._asyncio_internals import running_loop_or_none
 from machinery._test_helpers._block import Block
+from machinery._test_helpers._dominos_block import DominosBlock
 from machinery._test_helpers._loops import check_own_loop, running_loop
 from machinery._test_helpers._row import Row
 
@@ -208,14 +209,16 @@ def future_dominos(
     return Block(lambda: _made(loop, expected, log, name))
 
 
-def _made(loop: AbstractEventLoop | None, expected: object, log: Logger | None, name: str) -> tuple[Row, FutureDominos]:
+def _made(
+    loop: AbstractEventLoop | None, expected: object, log: Logger | None, name: str
+) -> tuple[DominosBlock, FutureDominos]:
     __tracebackhide__ = True
     if isinstance(expected, bool) or not isinstance(expected, int):
         raise TypeError(f"expected must be an int, the number of dominos, got {expected!r}")
     if expected < 0:
         raise ValueError(f"expected must be 0 or more, got {expected!r}")
-    row = Row(running_loop(loop), expected, logger if log is None else log, name)
-    return row, HeldDominos(row)
+    block = DominosBlock(running_loop(loop), expected, logger if log is None else log, name)
+    return block, HeldDominos(block.row)
 
 
 class HeldDominos:

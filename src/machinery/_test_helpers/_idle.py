@@ -102,6 +102,7 @@ class IdleHook(abc.ABC):
         "note_events",
         "note_registered",
         "patches",
+        "real_time",
         "reports_events",
         "run_main",
         "times_idle",
@@ -110,6 +111,9 @@ class IdleHook(abc.ABC):
     )
 
     of_loop: ClassVar[dict[AbstractEventLoop, "IdleHook"]] = {}
+
+    real_time: Callable[[], float]
+    """Returns the loop's own time."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
@@ -158,7 +162,8 @@ class IdleHook(abc.ABC):
         if len(self._listeners) == 1:
             self.of_loop[self.loop] = self
             self._install()
-        self._listeners.sort(key=_turn_of)
+        else:
+            self._listeners.sort(key=_turn_of)
 
     def remove(self, listener: Listener) -> None:
         """Ask a listener no more; without listeners the loop is as it was."""
@@ -177,11 +182,6 @@ class IdleHook(abc.ABC):
     def is_busy(self) -> bool:
         """Whether the loop has run many iterations since it was last idle."""
         return self.busy_iterations >= BUSY_AFTER
-
-    @abc.abstractmethod
-    def real_time(self) -> float:
-        """Return the loop's own time."""
-        ...
 
     @abc.abstractmethod
     def real_call_later(

@@ -39,7 +39,6 @@ class SelectorHook(IdleHook):
         "_real_call_at",
         "_real_register",
         "_real_select",
-        "_real_time",
         "_selector",
         "_selector_patches",
         "_signals",
@@ -51,7 +50,7 @@ class SelectorHook(IdleHook):
         self._idle_before = 0.0
         """For how long the loop had been idle when watchdogs were due, which do not end that time."""
         self._real_call_at = loop.call_at
-        self._real_time = monotonic if has_standard_time(loop) else in_real_time(loop.time)
+        self.real_time = monotonic if has_standard_time(loop) else in_real_time(loop.time)
         self._ready = ready_queue(loop)
         self._selector = selector
         # With one file, the pipe by which threads wake the loop, and no signals, the selector has nothing to tell that
@@ -69,24 +68,20 @@ class SelectorHook(IdleHook):
             self._on_selector["register"] = self._register
 
     def files(self) -> Collection[int]:
-        # Some selectors return None once they are closed.
-        return getattr(self._selector, "get_map", dict)() or ()
-
-    def real_time(self) -> float:
-        return self._real_time()
+        return getattr(self._selector, "get_map", dict)() or ()  # Some selectors return None once they are closed.
 
     def real_call_later(
         self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> TimerHandle:
         # Not the loop's own call_later: it calls loop.time and loop.call_at, which are virtual now.
-        return self._real_call_at(self._real_time() + delay, callback, *args, context=context)
+        return self._real_call_at(self.real_time() + delay, callback, *args, context=context)
 
     def before_next_iteration(self, callback: Callable[[], object]) -> None:
         if callback not in self._before_next_iteration:
             self._before_next_iteration.append(callback)
 
     def possible_wakeups(self) -> Iterator[str]:
-        return possible_wakeups(self.loop, self._selector, self._real_time())
+        return possible_wakeups(self.loop, self._selector, self.real_time())
 
     def nothing_can_wake(self) -> bool:
         # In this order: a thread that has just ended has made its result known before.
@@ -140,9 +135,7 @@ class SelectorHook(IdleHook):
                 if self._ready or is_stopping(self.loop):
                     break
         else:
-            self.busy_iterations += 1
-            if self.busy_iterations >= BUSY_AFTER:
-                self._sample_busy_tasks(ready_tasks(self.loop))
+            self._note_busy_iteration()
             if (len(self._files) != 1 or self._signals) and self.has_events():
                 events = self._real_select(0)
         for each in self.cancellation_watchers:
@@ -171,7 +164,7 @@ class SelectorHook(IdleHook):
             if wait == 0:
                 self._begin_iteration()
                 return []
-        if only_watchdogs_are_due(self.loop, self._real_time()):
+        if only_watchdogs_are_due(self.loop, self.real_time()):
             self._idle_before = last - began
         return []
 

@@ -36,7 +36,7 @@ class UvloopHook(IdleHook):
         self._real_call_soon = loop.call_soon
         self._real_call_soon_threadsafe = loop.call_soon_threadsafe
         self._real_call_later = loop.call_later
-        self._real_time = loop.time
+        self.real_time = loop.time
         self._on_loop |= {"call_soon": self._call_soon, "call_soon_threadsafe": self._call_soon_threadsafe}
         self.has_events = _poll_of(loop)
         self._probe_handle: Handle | None = None
@@ -51,9 +51,6 @@ class UvloopHook(IdleHook):
 
     def files(self) -> Collection[int]:
         return files_of_epoll(uvloop_backend(self.loop))
-
-    def real_time(self) -> float:
-        return self._real_time()
 
     def real_call_later(
         self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None

@@ -184,13 +184,13 @@ class HeldTime:
         time = self._time
         if running_loop_or_none() is not time.loop:
             check_own_loop(time.loop, self)
-        await time.add(amount)
+        await time.mover.add(amount)
 
     @property
     def called_times(self) -> list[float]:
         __tracebackhide__ = True
         check_own_loop(self._time.loop, self)
-        return self._time.called_times
+        return self._time.mover.called_times
 
     @property
     def pending(self) -> list[float]:

@@ -3,8 +3,8 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import AbstractEventLoop, CancelledError, Event, Future, Task
-from collections.abc import Callable, Iterable
+from asyncio import AbstractEventLoop, Event, Future, Task
+from collections.abc import Callable
 from enum import Enum
 from logging import INFO
 from math import inf
@@ -12,16 +12,11 @@ from typing import Any, Literal
 
 from machinery._helpers._protocols import Logger
 from machinery._test_helpers._asyncio_internals import awaited_future
-from machinery._test_helpers._block import OpenBlock
-from machinery._test_helpers._domino import Callback, FallingDomino
+from machinery._test_helpers._domino import FallingDomino
 from machinery._test_helpers._idle import Turn
-from machinery._test_helpers._loops import check_own_loop, idle_hook
+from machinery._test_helpers._loops import check_own_loop
 from machinery._test_helpers._participants import Participants
 from machinery._test_helpers._pieces import PAUSE_BEFORE_SLEEP, PAUSE_BEFORE_TIMEOUT
-from machinery._test_helpers._report import DominosSnapshot, dominos_report
-from machinery._test_helpers._source import brief, name_of, waits_at
-from machinery._test_helpers._task_snapshots import task_behind, tasks_snapshot, unfinished_tasks, whose
-from machinery._test_helpers._tasks import Tasks
 from machinery._test_helpers._work import WorkElsewhere
 
 AnyTask = Task[Any]
@@ -42,9 +37,20 @@ class Row:
 
     turn = Turn.DOMINOS
 
-    def __init__(self, loop: AbstractEventLoop, expected: int, log: Logger, name: str) -> None:
+    work: WorkElsewhere
+    """What may hold the dominos; set when the block is opened."""
+    end_block: Callable[[], None]
+    """Called when the loop is being closed; set when the block is opened."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        expected: int,
+        log: Logger,
+        name: str,
+        name_of_task: Callable[[AnyTask], str],
+    ) -> None:
         self.loop = loop
-        self.hook = idle_hook(loop)
         self.expected = expected
         self.log = log
         self.would_log: Callable[[int], bool] = getattr(log, "isEnabledFor", _yes)
@@ -55,55 +61,29 @@ class Row:
         self.is_closed = False
         self.knocked_over: Future[None] = loop.create_future()
         self.knocked_over.set_result(None)
-        self._tasks = Tasks(loop)
-        self.participants = Participants(self._tasks.name)
+        self.participants = Participants(name_of_task)
         self.latest = self.participants.latest
         self.create_future = loop.create_future
-        self._name = name
         self._next = 1
-        self._check_failure: BaseException | None = None
-        self._block: OpenBlock
-        self._work: WorkElsewhere
-
-    def open(self, block: OpenBlock) -> None:
-        """Let the dominos fall while the loop is idle."""
-        self._block, undo = block, block.undo.callback
-        undo(self.hook.remove, self)
-        self.hook.add(self)
-        self._work = WorkElsewhere.opened(self.hook, undo)
-        undo(self.hook.patches.remove, self._tasks.attributes)
-        self.hook.patches.add(self._tasks.attributes)
-        undo(self._close)
-
-    def check(self) -> None:
-        """Raise unless every domino was asked for and has fallen."""
-        __tracebackhide__ = True
-        if self._next > self.expected:
-            return
-        expected = range(1, self.expected + 1)
-        never = [num for num in expected if num not in self.dominos]
-        standing = [num for num in expected if num in self.dominos and not self.dominos[num].done()]
-        failure = None
-        if never:
-            failure = AssertionError(f"Not all the futures were accessed: {_set(never)}")
-        elif standing:
-            failure = AssertionError(f"Not all the futures were completed: {_set(standing)}")
-        if failure is not None:
-            self._check_failure = failure
-            raise failure
 
     def on_loop_closed(self) -> None:
         """End the block."""
-        self._block.close()
+        self.end_block()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Knock over what stands, as cancelled."""
         self.is_closed = True
         self.participants.close()
         if not self.loop.is_closed():
-            if self._next <= self.expected:
+            if not self.all_have_fallen:
                 for domino in self.dominos.values():
                     domino.cancel()
             self.finished.set()
+
+    @property
+    def all_have_fallen(self) -> bool:
+        """Whether the last domino has fallen, and its turn has passed."""
+        return self._next > self.expected
 
     def retrieve(self, num: int) -> FallingDomino:
         """Return a domino that is asked for for the first time."""
@@ -132,8 +112,8 @@ class Row:
             may_act = self._next > self.expected and not self.finished.has_been_set
         if not may_act:
             return inf
-        if self._work.thresholds or self._work.may_hold:
-            wait = self._work.domino_hold_seconds(self, idle_seconds, self._pause)
+        if self.work.thresholds or self.work.may_hold:
+            wait = self.work.domino_hold_seconds(self, idle_seconds, self._pause)
             if wait > 0:
                 return wait
         if domino is None:
@@ -161,66 +141,24 @@ class Row:
             domino = self.dominos.get(self._next)
         return domino
 
-    def _next_domino(self) -> NextDomino:
-        """Find the next domino, and return what it waits for."""
-        if self._next_standing() is None:
-            if self._next > self.expected:
-                return NextDomino.ALL_HAVE_FALLEN
-            if self._next in self.dominos:
-                return NextDomino.NOT_AWAITED
-            return NextDomino.NOT_RETRIEVED if self.started.has_been_set else NextDomino.NOT_BEGUN
-        return NextDomino.READY if self.started.has_been_set else NextDomino.NOT_BEGUN
+    def next_domino(self) -> tuple[int, NextDomino]:
+        """Find the next domino; return its number and what it waits for."""
+        if self._next_standing() is not None:
+            state = NextDomino.READY if self.started.has_been_set else NextDomino.NOT_BEGUN
+        elif self._next > self.expected:
+            state = NextDomino.ALL_HAVE_FALLEN
+        elif self._next in self.dominos:
+            state = NextDomino.NOT_AWAITED
+        else:
+            state = NextDomino.NOT_RETRIEVED if self.started.has_been_set else NextDomino.NOT_BEGUN
+        return self._next, state
 
-    def _fallen(self) -> list[int]:
+    def fallen(self) -> list[int]:
+        """Return the numbers of those that have fallen, sorted."""
         return sorted(num for num, domino in self.dominos.items() if domino.done())
 
-    def report(self, error: BaseException | None) -> Iterable[str]:
-        """Yield the lines of a report."""
-        own = self._block.watch.task
-        unfinished = unfinished_tasks(self.loop, self._tasks)
-        state = self._next_domino()
-        waiters, listed = self._waiters(unfinished, own)
-        return dominos_report(
-            DominosSnapshot(
-                name=brief(self._name) if self._name else "",
-                expected=self.expected,
-                fallen=self._fallen(),
-                next=state.value.format(self._next),
-                next_needs_action=state in (NextDomino.NOT_BEGUN, NextDomino.NOT_AWAITED),
-                waiters=waiters,
-                ended=self.participants.ended(lambda num: self.dominos[num].done()),
-                waits=error is None or error is self._check_failure or isinstance(error, CancelledError),
-                work=self._work.running(),
-                tasks=tasks_snapshot(
-                    self.hook,
-                    self._tasks,
-                    own,
-                    error,
-                    unfinished=unfinished,
-                    listed=listed,
-                    failed_elsewhere=self.participants.failed_names(),
-                ),
-            )
-        )
-
-    def _waiters(self, unfinished: list[AnyTask], own: AnyTask | None) -> tuple[list[tuple[int, str]], list[AnyTask]]:
-        """Return who waits for which domino, and the tasks among them."""
-        task_of = {id(awaited_future(task)): task for task in unfinished}
-        lines: list[tuple[int, str]] = []
-        listed: list[AnyTask] = []
-        for num, domino in sorted(self.dominos.items()):
-            for waiter in domino.waiting():
-                task = task_of.get(id(waiter))
-                if isinstance(waiter, Callback):
-                    lines.append((num, f"callback {name_of(waiter.function)}"))
-                elif task is not None:
-                    behind = task_behind(task, unfinished)
-                    listed += task, behind
-                    lines.append((num, f"{whose(behind, own)}\nat {waits_at(behind)}"))
-        return lines, listed
-
     def __repr__(self) -> str:
-        return f"<dominos{self.of_name}: {len(self._fallen())} of {self.expected} have fallen>"
+        return f"<dominos{self.of_name}: {len(self.fallen())} of {self.expected} have fallen>"
 
 
 class OwnEvent(Event):
@@ -249,7 +187,3 @@ class OwnEvent(Event):
 
 def _yes(level: int) -> bool:
     return True
-
-
-def _set(numbers: Iterable[int]) -> str:
-    return f"{{{', '.join(map(str, numbers))}}}"

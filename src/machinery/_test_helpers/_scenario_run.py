@@ -66,7 +66,7 @@ class Run:
         _run_of_context.set(self)
         async with Block(lambda: (self, self.answers.outside)) as outside:
             detector = EarlyDetector(self.hook, self._work, self._block)
-            self._block.undo.callback(self.hook.remove, detector)
+            self._block.undo.append((self.hook.remove, (detector,)))
             # Asked before the block's own detector, which would wait for a second.
             self.hook.add(detector, first=True)
             try:
@@ -118,12 +118,12 @@ class Run:
 
     def open(self, block: OpenBlock) -> None:
         """Start virtual time, and let answers arrive as the chooser decides."""
-        self._block, undo = block, block.undo.callback
+        self._block, undo = block, block.undo
         self._time.open(block)
-        undo(self._cancel_timers)
+        undo.append((self._cancel_timers, ()))
         self._start_task = self._loop.create_task
         attributes = {"create_task": self._create_task}
-        undo(self.hook.patches.remove, attributes)
+        undo.append((self.hook.patches.remove, (attributes,)))
         self.hook.patches.add(attributes)
         self._work = WorkElsewhere.opened(self.hook, undo)
         self.answers.open(self._work, undo)

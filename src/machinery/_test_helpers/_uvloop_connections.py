@@ -41,7 +41,7 @@ class UvloopConnections:
         for fd in files:
             self._drop(fd)
             try:
-                watched = Watched(fd, self._connections.of_file(fd))
+                watched = Watched(fd, self._connections.sockets.of_file(fd))
             except OSError:
                 # It is not a TCP connection.
                 continue

@@ -18,6 +18,7 @@ from machinery._test_helpers._socket_calls import SocketCalls
 from machinery._test_helpers._socket_hooks import unwatch, watch
 from machinery._test_helpers._source import brief, place_of_caller, safe_getattr
 from machinery._test_helpers._thread_work import ThreadWork
+from machinery._test_helpers._undo import UndoStack
 from machinery._test_helpers._uvloop_connections import UvloopConnections
 
 _LOOK_UPS = ("create_connection", "create_datagram_endpoint", "create_server", "getaddrinfo", "getnameinfo")
@@ -59,12 +60,12 @@ class WorkElsewhere:
             self._attributes["start_tls"] = self._counters.starting_tls(self._loop.start_tls)
 
     @classmethod
-    def opened(cls, hook: IdleHook, undo: Callable[..., object]) -> "WorkElsewhere":
+    def opened(cls, hook: IdleHook, undo: UndoStack) -> "WorkElsewhere":
         """Return the object that the blocks of a loop share, for one more block; ``undo`` is given the clean-up."""
         work = cls._of_hook.get(hook)
         if work is None:
             work = cls(hook)
-        undo(work._close)
+        undo.append((work._close, ()))
         work._blocks += 1
         cls._of_hook[hook] = work
         if work._blocks == 1:
