@@ -1,6 +1,8 @@
 """What a block may replace."""
 
 import asyncio
+import socket
+import ssl
 import time
 
 FUNCTIONS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter")
@@ -12,4 +14,5 @@ def state_of(loop: asyncio.AbstractEventLoop) -> list[object]:
     selector = getattr(loop, "_selector", None)
     functions = [getattr(time, name) for name in FUNCTIONS]
     on_the_loop = {name: value for name, value in vars(loop).items() if callable(value)}
-    return [functions, on_the_loop, sorted(getattr(selector, "__dict__", {}))]
+    elsewhere = [dict(vars(each)) for each in (asyncio, asyncio.events, asyncio.tasks, socket.socket, ssl.SSLObject)]
+    return [functions, on_the_loop, sorted(getattr(selector, "__dict__", {})), *elsewhere]

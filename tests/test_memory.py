@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import gc
 import sys
+import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -116,3 +118,28 @@ def test_asyncio_tells_of_a_forgotten_failure_as_early_as_without_a_block(
             assert told == ["Task exception was never retrieved"]
 
     run(main())
+
+
+@pytest.mark.proves("R3")
+@pytest.mark.parametrize("dominos", [False, True])
+@pytest.mark.parametrize("error", [None, ValueError, asyncio.CancelledError])
+async def test_a_task_that_has_ended_is_freed_in_the_block(dominos: bool, error: type[BaseException] | None) -> None:
+    """As soon as nobody else holds it."""
+    block: AbstractAsyncContextManager[Any] = thp.future_dominos(expected=1) if dominos else thp.mocked_call_later()
+
+    async def run(held: Any) -> None:
+        await (held[1] if dominos else asyncio.sleep(1))
+        if error is not None:
+            raise error
+
+    async with block as held:
+        if dominos:
+            held.begin()
+        task = asyncio.create_task(run(held))
+        await asyncio.wait([task])
+        assert task.cancelled() or type(task.exception()) is (error or type(None))
+        task_or_none = weakref.ref(task)
+        del task
+        gc.collect()
+
+        assert task_or_none() is None

@@ -158,12 +158,13 @@ class TestNames:
 class TestThisTest:
     """Not about what others have left."""
 
-    @pytest.mark.proves("R2", "R13")
-    async def test_the_tasks_of_the_block_come_first(self) -> None:
+    @pytest.mark.proves("R2", "R4", "R13")
+    @pytest.mark.parametrize("block", [thp.mocked_call_later, lambda: thp.future_dominos(expected=0)])
+    async def test_the_tasks_of_the_block_come_first(self, block: Callable[[], Any]) -> None:
         """However many a library has left, and however they are called."""
         old = [asyncio.create_task(wait_for_ever(), name=f"a{number}") for number in range(12)]
         with pytest.raises(Boom) as caught:
-            async with thp.mocked_call_later():
+            async with block():
                 mine = asyncio.create_task(wait_for_ever(), name="zzzz, the one of the test")
                 await asyncio.sleep(0)
                 raise Boom

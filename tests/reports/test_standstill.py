@@ -103,6 +103,29 @@ class TestTimeThatStandsStill:
         assert [record.getMessage() for record in caplog.records] == []
 
     @pytest.mark.proves("R7")
+    @pytest.mark.parametrize("child", [False, True], ids=["own task", "child"])
+    async def test_a_task_that_adds_nothing_again_and_again_is_named(self, few_rounds: int, child: bool) -> None:
+        """The clock does not move for it."""
+
+        async def poll(m: thp.MockedCallLater) -> None:
+            while True:
+                await m.add(0)  # SPINS
+
+        async def body() -> None:
+            async with thp.mocked_call_later() as m:
+                await (asyncio.create_task(poll(m), name="poller") if child else poll(m))
+
+        with pytest.raises(thp.Stuck) as caught:
+            await body()
+
+        task = "task 'poller'" if child else "the task of this block"
+        assert plain(str(caught.value)) == [
+            "time stands still at 0.0",
+            f"  timers due at once have followed each other {few_rounds:,} times",
+            f"  the latest: {task} waits at HERE: await m.add(0)  # SPINS",
+        ]
+
+    @pytest.mark.proves("R7")
     async def test_tasks_that_pass_it_on_through_timers_are_named(self, few_rounds: int) -> None:
         """The message has the timer, and the report both tasks."""
 

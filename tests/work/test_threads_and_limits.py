@@ -156,7 +156,7 @@ def test_dominos_go_by_the_threshold_of_the_virtual_time_around_them() -> None:
 
 
 @pytest.mark.proves("T12")
-def test_what_run_in_executor_returns_is_passed_on() -> None:
+def test_what_run_in_executor_returns_is_passed_on(caplog: pytest.LogCaptureFixture) -> None:
     """A loop whose method is a coroutine function gets its coroutine back, and nothing is held by it."""
 
     async def main() -> None:
@@ -172,6 +172,9 @@ def test_what_run_in_executor_returns_is_passed_on() -> None:
             assert await work == 1
 
     asyncio.run(main())
+
+    # After a hold of 2 s, "goes on without waiting for" is logged.
+    assert caplog.messages == []
 
 
 @pytest.mark.proves("T12")

@@ -3,7 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import Future, Task
+from asyncio import AbstractEventLoop, Future, Task
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Protocol
@@ -60,7 +60,7 @@ class ClockMover:
         self._adds: list[tuple[Moment, int, Future[None]]] = []
         self._adds_made = 0
         self._rounds_here = 0
-        """How many times timers have fired since the clock moved or anything else happened."""
+        """How many times timers have fired or ``add`` has ended since the clock moved or anything else happened."""
         self._rounds_here_since, self._rounds_here_events = 0.0, 0
 
     def on_loop_closed(self) -> None:
@@ -107,7 +107,11 @@ class ClockMover:
                 if _time_module.clocks_with_dates:
                     _time_module.clock_moved()
             if adds_come_first:
-                heappop(self._adds)[2].set_result(None)
+                reached = heappop(self._adds)[2]
+                self._rounds_here += 1
+                if self._rounds_here >= _CHECK_EVERY and self._rounds_here % _CHECK_EVERY == 0:
+                    self._check_standstill(Timer(clock.now, reached.set_result, (None,), self._hook.loop))
+                reached.set_result(None)
                 return 0
         self._fire(timers)
         return 0
@@ -139,7 +143,7 @@ class ClockMover:
         self._rounds_here += 1
         if self._rounds_here >= _CHECK_EVERY and self._rounds_here % _CHECK_EVERY == 0:
             self._check_standstill(timers)
-        run = self._run_in_debug_mode if self._is_debugging() else run_handle
+        run = partial(_run_in_debug_mode, self._hook.loop) if self._is_debugging() else run_handle
         if isinstance(timers, Timer):
             # Most deadlines are those of one timer: a list for each would take 3 % of what a sleep does.
             timers.owner = None
@@ -156,11 +160,6 @@ class ClockMover:
                 run(timer)
         # So that nobody looks through them again for one that has not fired.
         timers.clear()
-
-    def _run_in_debug_mode(self, timer: Timer) -> None:
-        began = monotonic()
-        run_handle(timer)
-        warn_if_slow(self._hook.loop, timer, monotonic() - began)
 
     def note_immediate(self) -> None:
         """Fire timers that are due already in the next iteration."""
@@ -187,3 +186,9 @@ class ClockMover:
         timer = timers if isinstance(timers, Timer) else next(iter(timers), None)
         if timer is not None and has_lasted and self._rounds_here >= STANDSTILL_ROUNDS:
             self._owner.on_standstill(timer, self._rounds_here)
+
+
+def _run_in_debug_mode(loop: AbstractEventLoop, timer: Timer) -> None:
+    began = monotonic()
+    run_handle(timer)
+    warn_if_slow(loop, timer, monotonic() - began)
