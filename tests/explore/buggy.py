@@ -110,6 +110,32 @@ async def connection_lost_in_hand_over(outside: Outside) -> None:
     assert idle == ["the connection"]
 
 
+async def connection_lost_to_a_cancelled_waiter(outside: Outside) -> None:
+    """Two answers arrive in one iteration: the first hands the connection over, the second cancels its new user."""
+    idle: list[str] = []
+    waiters: list[asyncio.Future[str]] = []
+
+    async def use() -> None:
+        waiters.append(asyncio.get_running_loop().create_future())
+        idle.append(await waiters[0])
+
+    async def give_back() -> None:
+        await outside("rows")
+        if waiters[0].done():
+            idle.append("the connection")
+        else:
+            waiters[0].set_result("the connection")
+
+    async def hang_up() -> None:
+        await outside("client has gone")
+        user.cancel()
+
+    user = asyncio.create_task(use())
+    await asyncio.gather(give_back(), hang_up())
+    await asyncio.wait([user])
+    assert idle == ["the connection"]
+
+
 async def item_lost_by_wait_for(outside: Outside) -> None:
     """The timeout strikes between taking an item and being done with it."""
     queue: asyncio.Queue[str] = asyncio.Queue()
@@ -252,6 +278,7 @@ BUGGY: list[Scenario] = [
     cache_stampede,
     double_close,
     connection_lost_in_hand_over,
+    connection_lost_to_a_cancelled_waiter,
     item_lost_by_wait_for,
     forgotten_event,
     two_locks_in_two_orders,

@@ -55,6 +55,36 @@ async def hand_over_that_takes_back(outside: Outside) -> None:
     assert idle.qsize() == 1
 
 
+async def cancelled_waiter_that_gives_back(outside: Outside) -> None:
+    """Whoever is cancelled after the connection has been handed over gives it back."""
+    idle: list[str] = []
+    waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def use() -> None:
+        try:
+            idle.append(await waiter)
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                idle.append(waiter.result())
+            raise
+
+    async def give_back() -> None:
+        await outside("rows")
+        if waiter.done():
+            idle.append("the connection")
+        else:
+            waiter.set_result("the connection")
+
+    async def hang_up() -> None:
+        await outside("client has gone")
+        user.cancel()
+
+    user = asyncio.create_task(use())
+    await asyncio.gather(give_back(), hang_up())
+    await asyncio.wait([user])
+    assert idle == ["the connection"]
+
+
 async def release_in_finally(outside: Outside) -> None:
     """A timeout does not skip the release."""
     permits = asyncio.Semaphore(1)
@@ -239,6 +269,7 @@ RIGHT: list[Scenario] = [
     update_under_a_lock,
     one_load_for_all,
     hand_over_that_takes_back,
+    cancelled_waiter_that_gives_back,
     release_in_finally,
     event_before_the_request,
     newest_answer_wins,

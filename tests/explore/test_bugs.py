@@ -10,7 +10,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery.test_helpers import Outside, Stuck
-from tests.explore.buggy import BUGGY, Scenario
+from tests.explore.buggy import BUGGY, Scenario, connection_lost_to_a_cancelled_waiter
 from tests.explore.plain_loop import ByHand
 from tests.explore.right import RIGHT
 
@@ -53,6 +53,17 @@ def test_what_is_found_fails_on_a_plain_loop_as_well(scenario: Scenario) -> None
     else:
         with pytest.raises(kind):
             ByHand(replay).run(scenario)
+
+
+@pytest.mark.proves("E1", "E3")
+def test_a_bug_that_needs_two_answers_in_one_iteration_is_found() -> None:
+    """Wherever the second answer comes later, the program is right."""
+    scenario = connection_lost_to_a_cancelled_waiter
+    _, replay = on_asyncio(replay_of_failure(scenario, runs=8))
+
+    assert replay == "1 2@0"
+    for other in ("1 2@1", "1 2", "2 1", "2 1@0"):
+        on_asyncio(thp.explore(scenario, replay=other))
 
 
 @pytest.mark.proves("E2")
