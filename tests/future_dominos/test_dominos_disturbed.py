@@ -124,6 +124,16 @@ def answer(operation: Operation, each: asyncio.Future[None] | thp.Domino) -> obj
         return type(error)
 
 
+@pytest.mark.proves("D2")
+async def test_a_callback_counts_as_awaiting_a_domino_too() -> None:
+    """No task runs then."""
+    async with thp.future_dominos(expected=2) as futs:
+        asyncio.get_running_loop().call_soon(lambda: next(futs[1].__await__()))
+        futs.begin()
+        await futs[2]
+        assert futs[1].done()
+
+
 class TestByHand:
     """A domino that the test or the code under test knocks over."""
 

@@ -1,13 +1,15 @@
 """Everything works on uvloop, which shares no code with asyncio's own loops."""
 
 import asyncio
+import contextlib
 import functools
 import os
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -478,6 +480,34 @@ class TestServersElsewhere:
         run(body())
 
         assert logged(caplog) == []
+
+    @pytest.mark.proves("B3")
+    def test_a_connection_whose_number_another_one_has_taken_is_watched_no_more(self) -> None:
+        """What the other one has sent and received is less, and is no answer."""
+        noted: list[object] = []
+        connections: Any = SimpleNamespace(
+            sockets=SimpleNamespace(of_file=str), note_spoken=noted.append, note_asked=lambda *args: noted.append(args)
+        )
+        watched = _uvloop_connections.UvloopConnections(connections)
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            ends = []
+            for _ in range(2):
+                ends.append(stack.enter_context(socket.create_connection(listener.getsockname())))
+                ends.append(stack.enter_context(listener.accept()[0]))
+            old, old_peer, new, new_peer = ends
+            old_peer.sendall(b"answer")
+            assert old.recv(100) == b"answer"
+            watched.add([old.fileno()])
+            stack.callback(watched.close)
+
+            os.dup2(new.fileno(), old.fileno())
+            watched.look()
+            new_peer.sendall(b"other")
+            assert new.recv(100) == b"other"
+            watched.look()
+
+        assert noted == []
 
     @pytest.mark.proves("B3")
     def test_a_hopeless_wait_beside_an_idle_connection_is_not_told(

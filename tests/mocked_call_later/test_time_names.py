@@ -394,6 +394,21 @@ class TestNothingIsRun:
                 del sys.modules[name]
 
     @pytest.mark.proves("N5")
+    async def test_a_thread_may_import_while_the_newest_module_is_looked_up(
+        self, monkeypatch: pytest.MonkeyPatch, make_module: MakeModule
+    ) -> None:
+        """Python refuses to go on with the dictionary then, and all modules are looked at."""
+
+        class Changing(dict[str, Any]):
+            def values(self) -> Any:
+                raise RuntimeError("dictionary changed size during iteration")
+
+        app: Any = make_module(now=REAL["time"])
+        monkeypatch.setattr(_time_names, "modules", Changing(sys.modules))
+        async with thp.mocked_call_later(start_time=5):
+            assert app.now() == 5
+
+    @pytest.mark.proves("N5")
     def test_threads_may_import_meanwhile(self) -> None:
         """While all modules are looked at, others come, get names and go."""
         done = threading.Event()

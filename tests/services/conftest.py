@@ -27,6 +27,7 @@ NOT_ON_UVLOOP = {
     "test_so_it_does_by_a_unix_socket": "Unix sockets",
     "test_so_they_do_by_a_unix_socket": "Unix sockets",
     "sock_datagrams": "datagrams, which it cannot send by `sock_sendto`",
+    "sock_datagrams_into_a_buffer": "datagrams, which it cannot send by `sock_sendto`",
     "test_a_server_that_reads_slowly_is_waited_for_while_it_reads": "when there is room to send more",
     "test_a_hopeless_wait_beside_an_idle_connection_is_told": "what could wake the loop",
     "test_a_server_that_takes_a_large_request_slowly_is_waited_for": "that a server goes on reading",

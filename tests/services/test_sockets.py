@@ -125,6 +125,24 @@ async def sock_calls(lines: Lines) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
+async def sock_calls_into_a_buffer(lines: Lines) -> AsyncIterator[Ask]:
+    """The same, with a buffer of the caller's."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as connection:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, lines.tcp)
+
+        async def ask(question: str) -> str:
+            await loop.sock_sendall(connection, f"{question}\n".encode())
+            received, buffer = b"", bytearray(100)
+            while not received.endswith(b"\n"):
+                received += buffer[: await loop.sock_recv_into(connection, buffer)]
+            return received.decode().rstrip()
+
+        yield ask
+
+
+@asynccontextmanager
 async def sock_datagrams(lines: Lines) -> AsyncIterator[Ask]:
     """Send and receive datagrams by the loop, of a socket that is not connected."""
     loop = asyncio.get_running_loop()
@@ -135,6 +153,22 @@ async def sock_datagrams(lines: Lines) -> AsyncIterator[Ask]:
             await loop.sock_sendto(sending, f"{question}\n".encode(), lines.datagrams)
             received, _ = await loop.sock_recvfrom(sending, 100)
             return received.decode().rstrip()
+
+        yield ask
+
+
+@asynccontextmanager
+async def sock_datagrams_into_a_buffer(lines: Lines) -> AsyncIterator[Ask]:
+    """The same, with a buffer of the caller's."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as sending:
+        sending.setblocking(False)
+
+        async def ask(question: str) -> str:
+            await loop.sock_sendto(sending, f"{question}\n".encode(), lines.datagrams)
+            buffer = bytearray(100)
+            count, _ = await loop.sock_recvfrom_into(sending, buffer)
+            return buffer[:count].decode().rstrip()
 
         yield ask
 
@@ -169,7 +203,17 @@ async def readers_and_writers(lines: Lines) -> AsyncIterator[Ask]:
         yield ask
 
 
-KINDS = [streams, unix_streams, protocol, datagrams, sock_calls, sock_datagrams, readers_and_writers]
+KINDS = [
+    streams,
+    unix_streams,
+    protocol,
+    datagrams,
+    sock_calls,
+    sock_calls_into_a_buffer,
+    sock_datagrams,
+    sock_datagrams_into_a_buffer,
+    readers_and_writers,
+]
 of_every_kind = pytest.mark.parametrize("connect", KINDS, ids=lambda connect: connect.__name__)
 
 

@@ -29,7 +29,7 @@ class DominoRow(Protocol):
     is_closed: bool
     participants: Participants
     latest: dict[int, int]
-    """Those of the participants; a call of :meth:`Participants.note` each time takes 1 % of what a domino does."""
+    """Those of the participants; with a call for each domino, that would take 1 % more."""
     create_future: Callable[[], Future[None]]
     knocked_over: Future[None]
     """The outcome of a domino that has fallen because it was its turn."""
@@ -71,7 +71,7 @@ class FallingDomino:
         else:
             check_own_loop(row.loop, row)
             if task is not None:
-                row.participants.note(task, self._num)
+                row.participants.add(task, self._num)
         self.has_been_awaited = True
         if self.outcome is not None:
             return self.outcome.__await__()

@@ -31,14 +31,12 @@ class Participants:
         self._dropped = 0
         """How many of those that failed are not kept, since somebody has read their exceptions."""
 
-    def note(self, task: AnyTask, num: int) -> None:
-        """Note that a task awaits a domino."""
-        key = id(task)
-        if key not in self.latest:
-            # A task is there until its callbacks have been called, so no other has its id before that.
-            task.add_done_callback(self._note_ended)
-            self._running[key] = ref(task)
-        self.latest[key] = num
+    def add(self, task: AnyTask, num: int) -> None:
+        """Remember a task that awaits a domino for the first time."""
+        # A task is there until its callbacks have been called, so no other has its id before that.
+        task.add_done_callback(self._note_ended)
+        self._running[id(task)] = ref(task)
+        self.latest[id(task)] = num
 
     def close(self) -> None:
         """Let go of tasks that are still running."""
