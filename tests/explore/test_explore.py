@@ -284,6 +284,16 @@ class TestRule:
         ]
 
     @pytest.mark.proves("E3")
+    async def test_an_answer_arrives_after_the_threshold_of_a_block_in_the_scenario(self) -> None:
+        """Also when the loop has been idle for longer."""
+
+        async def scenario(outside: Outside) -> None:
+            async with thp.mocked_call_later(autojump_threshold=0.01):
+                await outside("answer")
+
+        await thp.explore(scenario, replay="")
+
+    @pytest.mark.proves("E3")
     async def test_the_clock_waits_for_work_that_an_answer_has_set_off(self) -> None:
         """Also in the middle of what the answer has set off."""
         seen: set[bool] = set()
@@ -403,6 +413,30 @@ class TestEachRun:
         await asyncio.wait(left)
 
         assert left[0].cancelled()
+
+    @pytest.mark.proves("E4")
+    async def test_answers_arrive_first_come_first_served_while_tasks_are_cancelled(self) -> None:
+        """The tasks are cancelled in any order, and their answers arrive in the order in which they ask."""
+        asked: list[str] = []
+        log: list[str] = []
+
+        async def hold(outside: Outside, name: str) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                asked.append(name)
+                await outside(name)
+                log.append(name)
+
+        async def scenario(outside: Outside) -> None:
+            for name in ("a", "b"):
+                asyncio.create_task(hold(outside, name))
+            await asyncio.sleep(0)
+
+        await thp.explore(scenario, replay="")
+
+        assert len(asked) == 2
+        assert log == asked
 
     @pytest.mark.proves("E4")
     async def test_tasks_of_others_are_left_alone(self) -> None:

@@ -52,7 +52,7 @@ def answer(question: bytes, released: threading.Event) -> Iterator[bytes]:
     """Give the parts of an answer.
 
     ``0.3 word`` is answered by the word after 0.3 real seconds, ``parts word`` in two parts, ``held word`` when the
-    event is set, and ``never word`` not at all.
+    event is set, ``followed word`` by the word and by ``more`` when the event is set, and ``never word`` not at all.
     """
     how, word = question.split()
     if how == b"never":
@@ -62,6 +62,10 @@ def answer(question: bytes, released: threading.Event) -> Iterator[bytes]:
     elif how == b"parts":
         yield word[:1]
         word = word[1:]
+    elif how == b"followed":
+        yield word + b"\n"
+        released.wait()
+        word = b"more"
     else:
         time.sleep(float(how))
     yield word + b"\n"

@@ -400,7 +400,7 @@ async def test_the_warning_names_the_task_and_the_line_that_wait(
         task.cancel()
 
     (warning,) = logged(caplog)
-    assert re.search(rf"{lines.name} has owed an answer for [\d.]+ s to task 'the poller' at ", warning)
+    assert re.search(rf" although {lines.name} has owed an answer for [\d.]+ s to task 'the poller' at ", warning)
     assert re.search(r"test_sockets\.py:\d+", warning)
 
 
@@ -555,6 +555,28 @@ async def test_a_server_whose_answers_have_held_for_too_long_holds_nothing_more(
 
     (warning,) = logged(caplog)
     assert warning.startswith("nothing has moved for 0.2 real seconds")
+
+
+@pytest.mark.proves("C6")
+async def test_what_a_server_sends_unasked_is_no_part_of_its_previous_answer(
+    lines: Lines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the clock has moved since that answer, it does not wait for more."""
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
+    async with thp.mocked_call_later():
+        reader, writer = await asyncio.open_connection(*lines.tcp)
+        writer.write(b"followed yes\n")
+        assert await reader.readline() == b"yes\n"
+        await asyncio.sleep(3600)
+        # Far longer than the limit, which would be logged.
+        monkeypatch.setattr(_virtual_time, "PAUSE_BEFORE_SLEEP", 60)
+        lines.released.set()
+        assert await reader.readline() == b"more\n"
+        with passing(3600):
+            await asyncio.sleep(3600)
+        writer.close()
+
+    assert logged(caplog) == []
 
 
 @pytest.mark.proves("C8")

@@ -147,7 +147,7 @@ class Answers:
         wait = self._work.domino_hold_seconds(self, idle_seconds, _pause)
         if wait > 0:
             return wait
-        self._note_others(options[0])
+        self._note_others()
         if self._left < inf:
             self._left -= 1
             self._give(options[0])
@@ -199,9 +199,9 @@ class Answers:
             return False
         return not self._work.may_hold or self._work.hold_seconds(time, _pause) <= 0
 
-    def _note_others(self, number: int) -> None:
+    def _note_others(self) -> None:
         if not self.others_waited:
-            asker = self.asked[number - 1].task
+            asker = next(self.outstanding()).task
             self.others_waited = any(task is not asker and not task.done() for task in self._tasks)
 
     def _give(self, number: int) -> None:
