@@ -569,7 +569,7 @@ async def test_what_a_server_sends_unasked_is_no_part_of_its_previous_answer(
         assert await reader.readline() == b"yes\n"
         await asyncio.sleep(3600)
         # Far longer than the limit, which would be logged.
-        monkeypatch.setattr(_virtual_time, "PAUSE_BEFORE_SLEEP", 60)
+        monkeypatch.setattr(_clock_mover, "PAUSE_BEFORE_SLEEP", 60)
         lines.released.set()
         assert await reader.readline() == b"more\n"
         with passing(3600):
