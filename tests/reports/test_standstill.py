@@ -97,7 +97,7 @@ class TestTimeThatStandsStill:
             task = "task 'Task-N' (spin_until_past)"
         assert plain(str(caught.value)) == [
             "time stands still at 5.0",
-            f"  timers due at once have followed each other {few_rounds:,} times",
+            f"  timers or add(0) due at once have followed each other {few_rounds:,} times",
             f"  the latest: {task} waits at HERE: {line}  # SPINS",
         ]
         assert [record.getMessage() for record in caplog.records] == []
@@ -121,7 +121,7 @@ class TestTimeThatStandsStill:
         task = "task 'poller'" if child else "the task of this block"
         assert plain(str(caught.value)) == [
             "time stands still at 0.0",
-            f"  timers due at once have followed each other {few_rounds:,} times",
+            f"  timers or add(0) due at once have followed each other {few_rounds:,} times",
             f"  the latest: {task} waits at HERE: await m.add(0)  # SPINS",
         ]
 
@@ -267,7 +267,7 @@ class TestTimeThatStandsStill:
 
         assert plain(str(caught.value)) == [
             "time stands still at 8.0",
-            f"  timers due at once have followed each other {few_rounds:,} times",
+            f"  timers or add(0) due at once have followed each other {few_rounds:,} times",
             "  the latest: again, set at HERE: calls.append(loop.call_later(delay, again))",
         ]
         assert report_of(caught.value)[0].startswith("virtual time is at 8.0, 1 s after its start ")

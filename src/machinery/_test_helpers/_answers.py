@@ -5,10 +5,9 @@ PYTEST_DONT_REWRITE
 
 from asyncio import Future, Task, current_task
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from math import inf
 from sys import _getframe
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
 from machinery._test_helpers._asyncio_internals import ready_queue, running_loop_or_none
@@ -44,8 +43,7 @@ class Outside(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
+class Call(NamedTuple):
     """A call of ``outside``: an answer that a task awaits."""
 
     number: int

@@ -6,8 +6,8 @@ PYTEST_DONT_REWRITE
 from asyncio import AbstractEventLoop, CancelledError, current_task
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from logging import getLogger
+from typing import NamedTuple
 from warnings import warn
 from weakref import WeakSet
 
@@ -34,8 +34,7 @@ _exploring: WeakSet[AbstractEventLoop] = WeakSet()
 """The loops on which a scenario is being explored."""
 
 
-@dataclass(frozen=True)
-class Explored:
+class Explored(NamedTuple):
     """What :func:`.explore` has tried, when no order has failed."""
 
     runs: int
@@ -154,8 +153,7 @@ def _check_not_inside(loop: AbstractEventLoop) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Attempt:
+class _Attempt(NamedTuple):
     """A run that has ended."""
 
     run: Run

@@ -4,10 +4,9 @@ PYTEST_DONT_REWRITE
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from re import compile as pattern
-from typing import TYPE_CHECKING, Protocol
+from re import fullmatch
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from random import Random
@@ -21,7 +20,7 @@ CLOCK = 0
 _MOST_RANDOM_CHOICES = 1000
 """After so many choices a random order continues first come, first served: otherwise a scenario might never end."""
 
-_STEP = pattern(r"(clock|[1-9]\d*)(?:@(\d+))?")
+_STEP = r"(clock|[1-9]\d*)(?:@(\d+))?"
 
 
 class Chooser(Protocol):
@@ -136,8 +135,7 @@ def _by_departures() -> Iterator[Choices]:
         given = chain.from_iterable([choices.with_one_more_departure() for choices in ran])
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """An answer that arrived, or a move of the clock past outstanding answers."""
 
     number: int
@@ -199,7 +197,7 @@ def replay_text(steps: Sequence[Step]) -> str:
 
 def _parsed(text: str, step: str) -> tuple[int, int | None]:
     __tracebackhide__ = True
-    match = _STEP.fullmatch(step)
+    match = fullmatch(_STEP, step)
     if match is None:
         raise ValueError(
             f"replay must be what a note of explore shows, such as '1 3@0 clock', got {text!r}:"

@@ -4,9 +4,8 @@ PYTEST_DONT_REWRITE
 """
 
 import socket as _socket
-from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, SO_ACCEPTCONN, SO_TYPE, SOCK_DGRAM, SOL_SOCKET
-from typing import Any
+from typing import Any, NamedTuple
 
 from machinery._test_helpers._source import brief
 
@@ -22,8 +21,7 @@ Address = tuple[str, int] | str | bytes
 """A host and its port, or the path of a Unix socket."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(NamedTuple):
     """The two ends of a socket."""
 
     local: Address | None
