@@ -481,6 +481,26 @@ class TestServersElsewhere:
 
         assert logged(caplog) == []
 
+    @pytest.mark.proves("B3", "C2")
+    def test_a_protocol_may_abort_a_connection_as_soon_as_it_is_made(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It has no socket any more when it is returned."""
+
+        class Aborting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                cast("asyncio.Transport", transport).abort()
+
+        async def body() -> None:
+            with elsewhere.answering() as lines:
+                async with thp.mocked_call_later():
+                    transport, _ = await asyncio.get_running_loop().create_connection(Aborting, *lines.tcp)
+                    await asyncio.sleep(3600)
+                    assert transport.is_closing()
+                    assert time.time() == 3600
+
+        run(body())
+
+        assert logged(caplog) == []
+
     @pytest.mark.proves("B3")
     def test_a_connection_whose_number_another_one_has_taken_is_watched_no_more(self) -> None:
         """What the other one has sent and received is less, and is no answer."""

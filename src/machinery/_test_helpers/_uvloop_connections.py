@@ -79,7 +79,11 @@ class UvloopConnections:
 
         async def create_connection(*args: Any, **kwargs: Any) -> Any:
             transport, protocol = await connect(*args, **kwargs)
-            fd = transport.get_extra_info("socket").fileno()
+            socket = transport.get_extra_info("socket")
+            if socket is None:
+                # The protocol has aborted it already.
+                return transport, protocol
+            fd = socket.fileno()
             if not self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object")):
                 self.add([fd])
                 self._connections.note_connected(fd)
