@@ -79,11 +79,11 @@ class UvloopConnections:
 
         async def create_connection(*args: Any, **kwargs: Any) -> Any:
             transport, protocol = await connect(*args, **kwargs)
-            socket = transport.get_extra_info("socket")
-            if socket is None:
+            sock = transport.get_extra_info("socket")
+            if sock is None:
                 # The protocol has aborted it already.
                 return transport, protocol
-            fd = socket.fileno()
+            fd = sock.fileno()
             if not self._connections.note_tls_opened(fd, transport.get_extra_info("ssl_object")):
                 self.add([fd])
                 self._connections.note_connected(fd)
