@@ -56,16 +56,13 @@ class ClockMover:
         self._timers = timers
         self._threshold = autojump_threshold
         self._owner = owner
+        self.on_loop_closed = owner.on_loop_closed
         self._is_debugging = hook.loop.get_debug
         self._adds: list[tuple[Moment, int, Future[None]]] = []
         self._adds_made = 0
         self._rounds_here = 0
         """How many times timers have fired or ``add`` has ended since the clock moved or anything else happened."""
         self._rounds_here_since, self._rounds_here_events = 0.0, 0
-
-    def on_loop_closed(self) -> None:
-        """End the block."""
-        self._owner.on_loop_closed()
 
     def add(self, amount: float) -> Future[None]:
         """Let the clock move by an amount; return a future that is done once it has."""
@@ -91,7 +88,11 @@ class ClockMover:
         """Fire what is due, or else move to what is due next and fire that, if nothing holds the clock."""
         clock = self._clock
         moment, timers = self._timers.first()
-        target = self._next_target() if self._adds else NEVER
+        target = NEVER
+        if self._adds:
+            target, _, reached = self._adds[0]
+            if reached.done():
+                target = self._next_target()
         adds_come_first = target < moment
         goal = target if adds_come_first else moment
         if goal > clock.tick or adds_come_first:
@@ -106,12 +107,12 @@ class ClockMover:
                 self._rounds_here = 0
                 if _time_module.clocks_with_dates:
                     _time_module.clock_moved()
-            if adds_come_first:
-                reached = heappop(self._adds)[2]
+            else:
                 self._rounds_here += 1
                 if self._rounds_here >= _CHECK_EVERY and self._rounds_here % _CHECK_EVERY == 0:
-                    self._check_standstill(Timer(clock.now, reached.set_result, (None,), self._hook.loop))
-                reached.set_result(None)
+                    self._check_standstill(Timer(clock.now, self._adds[0][2].set_result, (None,), self._hook.loop))
+            if adds_come_first:
+                heappop(self._adds)[2].set_result(None)
                 return 0
         self._fire(timers)
         return 0
