@@ -397,7 +397,7 @@ class TestNothingIsRun:
     async def test_a_thread_may_import_while_the_newest_module_is_looked_up(
         self, monkeypatch: pytest.MonkeyPatch, make_module: MakeModule
     ) -> None:
-        """Python refuses to go on with the dictionary then, and all modules are looked at."""
+        """Python raises `RuntimeError` then, and all modules are looked at."""
 
         class Changing(dict[str, Any]):
             def values(self) -> Any:

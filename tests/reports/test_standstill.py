@@ -97,7 +97,7 @@ class TestTimeThatStandsStill:
             task = "task 'Task-N' (spin_until_past)"
         assert plain(str(caught.value)) == [
             "time stands still at 5.0",
-            f"  timers or add(0) due at once have followed each other {few_rounds:,} times",
+            f"  timers due at once, or calls of add(0), have followed each other {few_rounds:,} times",
             f"  the latest: {task} waits at HERE: {line}  # SPINS",
         ]
         assert [record.getMessage() for record in caplog.records] == []
@@ -121,8 +121,37 @@ class TestTimeThatStandsStill:
         task = "task 'poller'" if child else "the task of this block"
         assert plain(str(caught.value)) == [
             "time stands still at 0.0",
-            f"  timers or add(0) due at once have followed each other {few_rounds:,} times",
+            f"  timers due at once, or calls of add(0), have followed each other {few_rounds:,} times",
             f"  the latest: {task} waits at HERE: await m.add(0)  # SPINS",
+        ]
+
+    @pytest.mark.proves("R7")
+    async def test_adding_nothing_again_and_again_is_ended_where_no_task_waits_for_it(self, few_rounds: int) -> None:
+        """A coroutine can be run by callbacks."""
+
+        async def body() -> None:
+            async with thp.mocked_call_later() as m:
+
+                def add(_: object = None) -> None:
+                    if not ended.is_set():
+                        waits_for = m.add(0).send(None)
+                        waits_for._asyncio_future_blocking = False
+                        waits_for.add_done_callback(add)
+
+                add()
+                try:
+                    await wait_for_ever()
+                finally:
+                    ended.set()
+
+        ended = asyncio.Event()
+        with pytest.raises(thp.Stuck) as caught:
+            await body()
+
+        assert plain(str(caught.value)) == [
+            "time stands still at 0.0",
+            f"  timers due at once, or calls of add(0), have followed each other {few_rounds:,} times",
+            "  the latest: Future.set_result",
         ]
 
     @pytest.mark.proves("R7")
@@ -267,7 +296,7 @@ class TestTimeThatStandsStill:
 
         assert plain(str(caught.value)) == [
             "time stands still at 8.0",
-            f"  timers or add(0) due at once have followed each other {few_rounds:,} times",
+            f"  timers due at once, or calls of add(0), have followed each other {few_rounds:,} times",
             "  the latest: again, set at HERE: calls.append(loop.call_later(delay, again))",
         ]
         assert report_of(caught.value)[0].startswith("virtual time is at 8.0, 1 s after its start ")

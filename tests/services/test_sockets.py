@@ -107,8 +107,10 @@ async def datagrams(lines: Lines) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def sock_calls(lines: Lines) -> AsyncIterator[Ask]:
-    """Connect a socket, send and receive by the loop."""
+async def talking_over_a_socket(
+    lines: Lines, receive: Callable[[socket.socket], Coroutine[None, None, bytes]]
+) -> AsyncIterator[Ask]:
+    """Connect a socket, send by the loop, and receive as said."""
     loop = asyncio.get_running_loop()
     with socket.socket() as connection:
         connection.setblocking(False)
@@ -118,59 +120,66 @@ async def sock_calls(lines: Lines) -> AsyncIterator[Ask]:
             await loop.sock_sendall(connection, f"{question}\n".encode())
             received = b""
             while not received.endswith(b"\n"):
-                received += await loop.sock_recv(connection, 100)
+                received += await receive(connection)
             return received.decode().rstrip()
 
         yield ask
 
 
-@asynccontextmanager
-async def sock_calls_into_a_buffer(lines: Lines) -> AsyncIterator[Ask]:
-    """The same, with a buffer of the caller's."""
-    loop = asyncio.get_running_loop()
-    with socket.socket() as connection:
-        connection.setblocking(False)
-        await loop.sock_connect(connection, lines.tcp)
+def sock_calls(lines: Lines) -> AbstractAsyncContextManager[Ask]:
+    """Receive by the loop."""
 
-        async def ask(question: str) -> str:
-            await loop.sock_sendall(connection, f"{question}\n".encode())
-            received, buffer = b"", bytearray(100)
-            while not received.endswith(b"\n"):
-                received += buffer[: await loop.sock_recv_into(connection, buffer)]
-            return received.decode().rstrip()
+    async def receive(connection: socket.socket) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(connection, 100)
 
-        yield ask
+    return talking_over_a_socket(lines, receive)
 
 
-@asynccontextmanager
-async def sock_datagrams(lines: Lines) -> AsyncIterator[Ask]:
-    """Send and receive datagrams by the loop, of a socket that is not connected."""
-    loop = asyncio.get_running_loop()
-    with socket.socket(type=socket.SOCK_DGRAM) as sending:
-        sending.setblocking(False)
+def sock_calls_into_a_buffer(lines: Lines) -> AbstractAsyncContextManager[Ask]:
+    """Receive by the loop into a buffer of the caller's."""
 
-        async def ask(question: str) -> str:
-            await loop.sock_sendto(sending, f"{question}\n".encode(), lines.datagrams)
-            received, _ = await loop.sock_recvfrom(sending, 100)
-            return received.decode().rstrip()
+    async def receive(connection: socket.socket) -> bytes:
+        buffer = bytearray(100)
+        return bytes(buffer[: await asyncio.get_running_loop().sock_recv_into(connection, buffer)])
 
-        yield ask
+    return talking_over_a_socket(lines, receive)
 
 
 @asynccontextmanager
-async def sock_datagrams_into_a_buffer(lines: Lines) -> AsyncIterator[Ask]:
-    """The same, with a buffer of the caller's."""
+async def talking_by_datagrams(
+    lines: Lines, receive: Callable[[socket.socket], Coroutine[None, None, bytes]]
+) -> AsyncIterator[Ask]:
+    """Send datagrams by the loop, of a socket that is not connected, and receive as said."""
     loop = asyncio.get_running_loop()
     with socket.socket(type=socket.SOCK_DGRAM) as sending:
         sending.setblocking(False)
 
         async def ask(question: str) -> str:
             await loop.sock_sendto(sending, f"{question}\n".encode(), lines.datagrams)
-            buffer = bytearray(100)
-            count, _ = await loop.sock_recvfrom_into(sending, buffer)
-            return buffer[:count].decode().rstrip()
+            return (await receive(sending)).decode().rstrip()
 
         yield ask
+
+
+def sock_datagrams(lines: Lines) -> AbstractAsyncContextManager[Ask]:
+    """Receive them by the loop."""
+
+    async def receive(sending: socket.socket) -> bytes:
+        received, _ = await asyncio.get_running_loop().sock_recvfrom(sending, 100)
+        return received
+
+    return talking_by_datagrams(lines, receive)
+
+
+def sock_datagrams_into_a_buffer(lines: Lines) -> AbstractAsyncContextManager[Ask]:
+    """Receive them by the loop into a buffer of the caller's."""
+
+    async def receive(sending: socket.socket) -> bytes:
+        buffer = bytearray(100)
+        count, _ = await asyncio.get_running_loop().sock_recvfrom_into(sending, buffer)
+        return bytes(buffer[:count])
+
+    return talking_by_datagrams(lines, receive)
 
 
 @asynccontextmanager

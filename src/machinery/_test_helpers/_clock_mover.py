@@ -110,7 +110,7 @@ class ClockMover:
             else:
                 self._rounds_here += 1
                 if self._rounds_here >= _CHECK_EVERY and self._rounds_here % _CHECK_EVERY == 0:
-                    self._check_standstill(Timer(clock.now, self._adds[0][2].set_result, (None,), self._hook.loop))
+                    self._check_standstill(_as_timer(self._adds[0][2], self._hook.loop))
             if adds_come_first:
                 heappop(self._adds)[2].set_result(None)
                 return 0
@@ -193,3 +193,10 @@ def _run_in_debug_mode(loop: AbstractEventLoop, timer: Timer) -> None:
     began = monotonic()
     run_handle(timer)
     warn_if_slow(loop, timer, monotonic() - began)
+
+
+def _as_timer(reached: Future[None], loop: AbstractEventLoop) -> Timer:
+    """Return a timer that would end a call of ``add``, to be described in its place."""
+    timer = Timer(0.0, reached.set_result, (None,), loop)
+    timer.origin = None
+    return timer

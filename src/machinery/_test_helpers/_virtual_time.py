@@ -98,7 +98,7 @@ class VirtualTime:
         what = describe_timer(timer, unfinished_tasks(self.loop, self._tasks), self._block.watch.task, [])
         reason = (
             f"time stands still at {moment_text(self.clock.now, dates=self._datetime)}",
-            f"  timers or add(0) due at once have followed each other {times:,} times",
+            f"  timers due at once, or calls of add(0), have followed each other {times:,} times",
             *fitted(f"the latest: {what}"),
         )
         # Not before this timer has fired: the future that it completes would be cancelled by then.
