@@ -588,6 +588,25 @@ async def test_what_a_server_sends_unasked_is_no_part_of_its_previous_answer(
     assert logged(caplog) == []
 
 
+@pytest.mark.proves("C1")
+async def test_the_first_answer_counts_for_all_that_was_sent_before_it(
+    lines: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of two requests that share a connection, the second holds nothing once the first is answered."""
+    async with thp.mocked_call_later():
+        reader, writer = await asyncio.open_connection(*lines.tcp)
+        writer.write(b"0 first\n")
+        writer.write(b"held second\n")
+        assert await reader.readline() == b"first\n"
+        with passing(3600):
+            await asyncio.sleep(3600)
+        lines.released.set()
+        assert await reader.readline() == b"second\n"
+        writer.close()
+
+    assert logged(caplog) == []
+
+
 @pytest.mark.proves("C8")
 async def test_a_block_is_left_at_once_though_an_answer_is_owed(lines: Lines) -> None:
     """Leaving waits for nothing, and the answer comes after it in real time."""
