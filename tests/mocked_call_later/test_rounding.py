@@ -155,7 +155,7 @@ class TestRounding:
                 timers: list[asyncio.TimerHandle] = []
 
                 def again() -> None:
-                    if m.called_times:
+                    if len(m.called_times) > 1:
                         called_again.set()
                     timers[:] = [loop.call_later(0, again)]
 
@@ -167,7 +167,6 @@ class TestRounding:
                 timers[0].cancel()
 
                 assert (received, time.time()) == (b"x", 0)
-                assert len(m.called_times) > 1
 
 
 class TestCost:
