@@ -419,6 +419,7 @@ class TestEachRun:
         """The tasks are cancelled in any order, and their answers arrive in the order in which they ask."""
         asked: list[str] = []
         log: list[str] = []
+        tasks: list[asyncio.Task[None]] = []
 
         async def hold(outside: Outside, name: str) -> None:
             try:
@@ -429,8 +430,7 @@ class TestEachRun:
                 log.append(name)
 
         async def scenario(outside: Outside) -> None:
-            for name in ("a", "b"):
-                asyncio.create_task(hold(outside, name))
+            tasks.extend(asyncio.create_task(hold(outside, name)) for name in ("a", "b"))
             await asyncio.sleep(0)
 
         await thp.explore(scenario, replay="")

@@ -196,9 +196,10 @@ class TestHoweverTheBlockIsLeft:
                 await asyncio.sleep(math.inf)
 
         async def main() -> None:
-            asyncio.ensure_future(stay())
+            staying = asyncio.ensure_future(stay())
             await asyncio.sleep(0)
             assert time.time() == 0
+            assert not staying.done()
 
         asyncio.run(main())
 
