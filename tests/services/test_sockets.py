@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 
 import pytest
 
@@ -460,6 +460,42 @@ async def test_answers_in_parts_are_waited_for_as_a_whole(lines: Lines, caplog: 
 
 
 @pytest.mark.proves("C3")
+async def test_an_answer_that_begins_at_once_is_waited_for_as_a_whole(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On uvloop its first part may be there when we first see that something was sent."""
+    monkeypatch.setattr(_clock_mover, "PAUSE_BEFORE_TIMEOUT", 2)
+    async with thp.mocked_call_later():
+        reader, writer = await asyncio.open_connection(*lines.tcp)
+        with closing(writer), passing(3600):
+            await asyncio.sleep(3600)
+            writer.write(b"followed yes\n")
+            await asyncio.sleep(0)
+            threading.Event().wait(0.05)
+            assert await reader.readline() == b"yes\n"
+            threading.Timer(0.1, lines.released.set).start()
+            async with asyncio.timeout(1):
+                assert await reader.readline() == b"more\n"
+
+
+@pytest.mark.proves("C3")
+async def test_no_timeout_could_fire_where_every_task_sleeps(
+    lines: Lines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause is that before a sleep, whatever other timers are due."""
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
+    # Far longer than the limit, which would be logged.
+    monkeypatch.setattr(_clock_mover, "PAUSE_BEFORE_TIMEOUT", 60)
+    async with thp.mocked_call_later(), protocol(lines) as ask:
+        assert await ask("0 yes") == "yes"
+        with passing(1):
+            asyncio.get_running_loop().call_later(1, lines.released.clear)
+            await asyncio.sleep(1)
+
+    assert logged(caplog) == []
+
+
+@pytest.mark.proves("C3")
 @pytest.mark.proves("E3")
 async def test_an_exploration_waits_for_the_parts_of_an_answer(lines: Lines) -> None:
     """What is marked as coming from outside arrives after what a real server has begun to say."""
@@ -595,14 +631,13 @@ async def test_the_first_answer_counts_for_all_that_was_sent_before_it(
     """Of two requests that share a connection, the second holds nothing once the first is answered."""
     async with thp.mocked_call_later():
         reader, writer = await asyncio.open_connection(*lines.tcp)
-        writer.write(b"0 first\n")
-        writer.write(b"held second\n")
-        assert await reader.readline() == b"first\n"
-        with passing(3600):
+        with closing(writer), passing(3600):
+            writer.write(b"0 first\n")
+            writer.write(b"held second\n")
+            assert await reader.readline() == b"first\n"
             await asyncio.sleep(3600)
-        lines.released.set()
-        assert await reader.readline() == b"second\n"
-        writer.close()
+            lines.released.set()
+            assert await reader.readline() == b"second\n"
 
     assert logged(caplog) == []
 

@@ -3,7 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import AbstractEventLoop, Future, Task
+from asyncio import AbstractEventLoop, Future, Task, all_tasks
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any, Protocol
@@ -133,7 +133,11 @@ class ClockMover:
         if asker is not None and is_asleep(asker):
             return PAUSE_BEFORE_SLEEP
         timers = self._timers.until(self._clock.tick_of(goal))
-        return PAUSE_BEFORE_SLEEP if all(map(ends_sleep, timers)) else PAUSE_BEFORE_TIMEOUT
+        if all(map(ends_sleep, timers)):
+            return PAUSE_BEFORE_SLEEP
+        # On uvloop it is seldom known who has asked.
+        nobody_waits = asker is None and all(map(is_asleep, all_tasks(self._hook.loop)))
+        return PAUSE_BEFORE_SLEEP if nobody_waits else PAUSE_BEFORE_TIMEOUT
 
     def _fire(self, timers: Timer | list[Timer]) -> None:
         """Fire a timer, or those of several that have not been cancelled.

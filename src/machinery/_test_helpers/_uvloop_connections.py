@@ -64,10 +64,12 @@ class UvloopConnections:
             if watched.sent < sent or watched.received < received:
                 # It was closed, and another connection has reused its number.
                 self._drop(fd)
-            elif watched.received > received:
-                self._connections.note_spoken(watched.connection)
-            elif watched.sent > sent or watched.is_waited_for_in_silence():
+                continue
+            has_spoken = watched.received > received
+            if watched.sent > sent or (not has_spoken and watched.is_waited_for_in_silence()):
                 self._connections.note_asked(watched.connection, watched.waiting_task())
+            if has_spoken:
+                self._connections.note_spoken(watched.connection)
 
     def _drop(self, fd: int) -> None:
         watched = self._watched.pop(fd, None)
