@@ -32,6 +32,7 @@ NOT_ON_UVLOOP = {
     "test_a_hopeless_wait_beside_an_idle_connection_is_told": "what could wake the loop",
     "test_a_server_that_takes_a_large_request_slowly_is_waited_for": "that a server goes on reading",
     "test_it_names_the_line_where_no_task_waits": "which line has sent something",
+    "test_a_timeout_without_a_task_waits_for_the_parts_of_an_answer": "that a callback has asked",
     "test_a_tls_connection_may_be_older_than_the_block": "TLS that began before the block",
     "test_datagrams_between_two_sockets_of_this_loop": "datagrams, which it cannot send by `sock_sendto`",
 }

@@ -483,7 +483,7 @@ async def test_no_timeout_could_fire_where_every_task_sleeps(
     lines: Lines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pause is that before a sleep, whatever other timers are due."""
-    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 2)
     # Far longer than the limit, which would be logged.
     monkeypatch.setattr(_clock_mover, "PAUSE_BEFORE_TIMEOUT", 60)
     async with thp.mocked_call_later(), protocol(lines) as ask:
@@ -493,6 +493,24 @@ async def test_no_timeout_could_fire_where_every_task_sleeps(
             await asyncio.sleep(1)
 
     assert logged(caplog) == []
+
+
+@pytest.mark.proves("C3")
+async def test_a_timeout_without_a_task_waits_for_the_parts_of_an_answer(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback has asked, and may have set a timeout."""
+    monkeypatch.setattr(_clock_mover, "PAUSE_BEFORE_TIMEOUT", 2)
+    async with thp.mocked_call_later():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Collecting, *lines.tcp)
+        with closing(transport):
+            loop.call_later(1, transport.write, b"followed yes\n")
+            loop.call_later(2, protocol.lines.put_nowait, "timeout")
+            threading.Timer(0.1, lines.released.set).start()
+            await asyncio.sleep(3)
+
+    assert [protocol.lines.get_nowait() for _ in range(3)] == ["yes", "more", "timeout"]
 
 
 @pytest.mark.proves("C3")
@@ -607,7 +625,7 @@ async def test_what_a_server_sends_unasked_is_no_part_of_its_previous_answer(
     lines: Lines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the clock has moved since that answer, it does not wait for more."""
-    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 0.2)
+    monkeypatch.setattr(_pieces, "STANDSTILL_LIMIT", 2)
     async with thp.mocked_call_later():
         reader, writer = await asyncio.open_connection(*lines.tcp)
         writer.write(b"followed yes\n")

@@ -135,9 +135,10 @@ class ClockMover:
         timers = self._timers.until(self._clock.tick_of(goal))
         if all(map(ends_sleep, timers)):
             return PAUSE_BEFORE_SLEEP
+        if self._hook.reports_events or asker is not None:
+            return PAUSE_BEFORE_TIMEOUT
         # On uvloop it is seldom known who has asked.
-        nobody_waits = asker is None and all(map(is_asleep, all_tasks(self._hook.loop)))
-        return PAUSE_BEFORE_SLEEP if nobody_waits else PAUSE_BEFORE_TIMEOUT
+        return PAUSE_BEFORE_SLEEP if all(map(is_asleep, all_tasks(self._hook.loop))) else PAUSE_BEFORE_TIMEOUT
 
     def _fire(self, timers: Timer | list[Timer]) -> None:
         """Fire a timer, or those of several that have not been cancelled.
