@@ -304,6 +304,33 @@ class TestTimeThatStandsStill:
         assert [line for line in report_of(caught.value) if "kept busy" in line] == []
         assert few_rounds <= len(calls) <= few_rounds + 10
 
+    @pytest.mark.proves("R10")
+    async def test_the_watchdog_of_another_test_keeps_nothing_busy(self, few_rounds: int) -> None:
+        """alt-pytest-asyncio leaves its timers in the loop that all tests share, and one may be due by now."""
+
+        def timeout_task() -> None:
+            pass
+
+        timeout_task.__module__ = "alt_pytest_asyncio.plugin"
+
+        async def body() -> None:
+            async with thp.mocked_call_later():
+                loop = asyncio.get_running_loop()
+
+                def again() -> None:
+                    loop.call_soon(timeout_task)
+                    calls.append(loop.call_later(0, again))
+
+                again()
+                await wait_for_ever()
+
+        calls: list[asyncio.TimerHandle] = []
+        with pytest.raises(thp.Stuck) as caught:
+            await body()
+        calls[-1].cancel()
+
+        assert [line for line in report_of(caught.value) if "kept busy" in line] == []
+
     @pytest.mark.proves("R7")
     async def test_a_series_that_ends_by_itself_is_not_disturbed(self) -> None:
         """Time goes on after them."""

@@ -4,7 +4,7 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, all_tasks
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import (
@@ -18,6 +18,7 @@ from machinery._test_helpers._asyncio_internals import (
     task_timed_out_by,
 )
 from machinery._test_helpers._idle import IdleHook
+from machinery._test_helpers._known_tools import is_watchdog
 from machinery._test_helpers._report import TasksSnapshot
 from machinery._test_helpers._source import (
     has_begun,
@@ -26,6 +27,7 @@ from machinery._test_helpers._source import (
     name_of,
     only_yields,
     raised_at,
+    safe_getattr,
     task_name,
     waits_at,
 )
@@ -74,11 +76,7 @@ def tasks_snapshot(
         waiting=[f"{task_name(task)} {doing(task)}" for task in others if task not in named],
         polling=[f"{whose(task, own)}\nat {waits_at(task)}" for task in polling] if hook.is_busy else None,
         busy=[f"{whose(task, own)}\nat {waits_at(task)}" for task in busy]
-        or [
-            name_of(callback)
-            for callback in ready_callbacks(hook.loop)
-            if not polling and hook.is_busy and not is_own(callback)
-        ],
+        or ([name_of(callback) for callback in _users_callbacks(hook.loop)] if hook.is_busy and not polling else ()),
         wakeups=list(hook.possible_wakeups()) if error is None and not hook.is_busy else (),
     )
 
@@ -117,6 +115,13 @@ def _real_timer(task: AnyTask, future: object) -> str:
         if task_timed_out_by(callback) is task:
             return "\n(its timeout, set before the block, is in real time)"
     return ""
+
+
+def _users_callbacks(loop: AbstractEventLoop) -> Iterator[object]:
+    for callback in ready_callbacks(loop):
+        # The watchdog may be that of an earlier test: alt-pytest-asyncio does not cancel it when the test ends.
+        if not is_own(callback) and not is_watchdog(safe_getattr(callback, "__module__")):
+            yield callback
 
 
 def _busy_tasks(hook: IdleHook, unfinished: list[AnyTask]) -> tuple[list[AnyTask], list[AnyTask]]:
