@@ -19,6 +19,7 @@ import machinery
 from machinery import helpers as hp
 from machinery import test_helpers as thp
 from machinery._test_helpers._source import _library_folders
+from machinery._test_helpers._time_names import _packages_with_plugins
 from tests.loops import Run, on_every_loop
 from tests.sources import parse, parsed
 from tests.state import state_of
@@ -226,6 +227,11 @@ def test_no_function_of_a_module_is_called_where_a_test_could_have_replaced_it(
     spies = Spies()
     # The first report asks sysconfig once.
     _library_folders()
+    # A new module that may have to keep the real time: the block looks for pytest plugins on sys.path, as the first did.
+    _packages_with_plugins.cache_clear()
+    new_module = ModuleType("new_module")
+    vars(new_module).update(__file__="new_module.py", monotonic=time.monotonic)
+    monkeypatch.setitem(sys.modules, "new_module", new_module)
 
     async def main() -> None:
         # In debug mode asyncio itself looks at the stack and reads sources, for whatever we have it do.

@@ -8,7 +8,6 @@ from functools import lru_cache
 from io import open as open_file
 from operator import gt
 from os import listdir
-from os.path import join
 from sys import getrefcount, modules, path, stdlib_module_names
 from types import ModuleType
 from typing import Any
@@ -176,31 +175,31 @@ def _packages_with_plugins(folders: tuple[str, ...]) -> frozenset[str]:
 
     Without `importlib.metadata`, which takes ten times as long, and 50 ms to import.
     """
-    found = [(folder, name) for folder in folders for name in _list(folder)]
-    distributions = [join(*each) for each in found if each[1].endswith((".dist-info", ".egg-info"))]
+    found = [f"{folder or '.'}/{name}" for folder in folders for name in _list(folder or ".")]
+    distributions = [path for path in found if path.endswith((".dist-info", ".egg-info"))]
     return frozenset(package for each in distributions for package in _packages_if_plugin(each))
 
 
 def _packages_if_plugin(distribution: str) -> Iterator[str]:
-    _, _, plugins = _read(distribution, "entry_points.txt").partition("[pytest11]")
+    _, _, plugins = _read(f"{distribution}/entry_points.txt").partition("[pytest11]")
     if plugins:
         modules_of_plugins = [line.partition("=")[2].strip() for line in plugins.partition("\n[")[0].splitlines()]
-        files = [*_read(distribution, "RECORD").splitlines(), *_read(distribution, "top_level.txt").splitlines()]
+        files = f"{_read(f'{distribution}/RECORD')}\n{_read(f'{distribution}/top_level.txt')}".splitlines()
         for each in [*modules_of_plugins, *files]:
             yield each.partition("/")[0].partition(":")[0].partition(".")[0]
 
 
 def _list(folder: str) -> list[str]:
     try:
-        return listdir(folder or ".")
+        return listdir(folder)
     except OSError:
         return []
 
 
-def _read(*parts: str) -> str:
+def _read(path: str) -> str:
     try:
         # A test may have replaced `builtins.open`.
-        with open_file(join(*parts), encoding="utf-8", errors="replace") as file:  # noqa: UP020
+        with open_file(path, encoding="utf-8", errors="replace") as file:  # noqa: UP020
             return file.read()
     except OSError:
         return ""
