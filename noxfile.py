@@ -76,7 +76,7 @@ def tests_uvloop(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1], requires=["package"])
 def tests_debug(session: nox.Session) -> None:
     """Run the suite in asyncio's debug mode."""
-    run_suite(session, PYTHONASYNCIODEBUG="1")
+    run_suite(session, "--numprocesses=2", PYTHONASYNCIODEBUG="1")
 
 
 @nox.session(python=PYTHONS[-1], requires=["package"])
@@ -154,8 +154,9 @@ def coverage(session: nox.Session) -> None:
     """Measure the suite: every branch of `src` has to be taken; what the tests never reach is only shown."""
     install(session, "coverage", "--editable", ".")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "run", "-m", "pytest", "tests/services", *PYTEST_ASYNCIO, "--uvloop", *session.posargs)
+    pytest = ["coverage", "run", "-m", "pytest", "--numprocesses=2", *session.posargs]
+    session.run(*pytest)
+    session.run(*pytest, "tests/services", *PYTEST_ASYNCIO, "--uvloop")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--include=tests/*")
     session.run("coverage", "report", "--include=src/*", "--fail-under=100")

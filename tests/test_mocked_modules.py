@@ -227,7 +227,7 @@ def test_no_function_of_a_module_is_called_where_a_test_could_have_replaced_it(
     spies = Spies()
     # The first report asks sysconfig once.
     _library_folders()
-    # A new module that may have to keep the real time: the block looks for pytest plugins on sys.path, as the first did.
+    # For a new module the block looks for pytest plugins on sys.path again, as the first block did.
     _packages_with_plugins.cache_clear()
     new_module = ModuleType("new_module")
     vars(new_module).update(__file__="new_module.py", monotonic=time.monotonic)
