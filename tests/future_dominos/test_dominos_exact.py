@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import functools
+import gc
 import logging
 import random
 import socket
@@ -327,13 +328,16 @@ class TestCost:
             events: list[str] = []
             with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
                 runner.run(main(expected))
+                # Garbage of other tests would be counted when it is freed.
+                gc.disable()
                 sys.setprofile(lambda _, event, __: events.append(event))
                 try:
                     runner.run(main(expected))
                 finally:
                     sys.setprofile(None)
+                    gc.enable()
             return len(events)
 
         small, middle, large = cost(100), cost(200), cost(400)
-        # Twice as many would make it 4 if the cost grew with the square; a garbage collection may add a little.
+        # It would be 4 if the cost grew with the square.
         assert (large - middle) / (middle - small) < 3

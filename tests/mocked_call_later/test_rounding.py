@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 import weakref
+from types import FrameType
 
 import pytest
 
@@ -175,16 +176,22 @@ class TestCost:
     @pytest.mark.proves("T4")
     @pytest.mark.parametrize("precision", [1e-9, 1e-6, 1], ids=repr)
     async def test_a_wait_costs_little_however_many_ticks_it_has(self, precision: float) -> None:
-        """A century in steps of a nanosecond takes as few function calls as a second."""
+        """A century in steps of a nanosecond takes as few calls in this package as a second."""
         calls: list[str] = []
+
+        def note(frame: FrameType, event: str, arg: object) -> None:
+            # What earlier tests have left in the loop, or to the garbage collector, runs here too.
+            if frame.f_globals["__name__"].startswith("machinery."):
+                calls.append(event)
+
         async with thp.mocked_call_later(precision=precision) as m:
-            sys.setprofile(lambda frame, event, arg: calls.append(event))
+            sys.setprofile(note)
             for seconds in (1, 1_000_000, 3_000_000_000):
                 await asyncio.sleep(seconds)
             sys.setprofile(None)
 
             assert m.called_times == [1, 1_000_001, 3_001_000_001]
-        assert len(calls) < 20_000
+        assert len(calls) < 5000
 
     @pytest.mark.proves("T4")
     async def test_timeouts_that_never_strike_are_forgotten(self) -> None:
