@@ -11,6 +11,7 @@ import pytest
 from machinery import helpers as hp
 from machinery import test_helpers as thp
 from tests.helpers.contexts import LOG, begin
+from tests.reports.reading import records
 
 
 class Steps(list[object]):
@@ -101,7 +102,7 @@ class TestHolding:
                 assert tasks.add_task(task) is task
                 assert tasks.pending == 1
 
-        assert len(caplog.records) == 1
+        assert len(records(caplog)) == 1
 
     @pytest.mark.proves("H18")
     async def test_the_repr_shows_the_name_and_what_is_pending(self) -> None:
@@ -327,7 +328,7 @@ class TestContext:
             tasks.add_coroutine(steps.fail(ValueError("no")))
 
         assert steps == ["task starts", "fails", "task ends"]
-        assert [(record.name, record.levelname) for record in caplog.records] == [("machinery.helpers", "ERROR")]
+        assert [(record.name, record.levelname) for record in records(caplog)] == [("machinery.helpers", "ERROR")]
 
     @pytest.mark.proves("H15")
     async def test_a_context_of_another_loop_is_refused(self) -> None:
@@ -352,7 +353,7 @@ class TestFailures:
                 tasks.add_coroutine(steps.fail(error))
                 tasks.add_coroutine(steps.work("other"))
 
-        (record,) = caplog.records
+        (record,) = records(caplog)
         assert steps == ["fails", "other starts", "other ends"]
         assert (record.name, record.levelname) == (LOG.name, "ERROR")
         assert record.getMessage().startswith("app::task_holder::readers: <Task finished ")
@@ -366,7 +367,7 @@ class TestFailures:
             async with hp.task_holder(ctx=ctx) as tasks:
                 tasks.add_task(asyncio.create_task(Steps().fail(ValueError("task"))))
 
-        assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["task"]
+        assert [str(record.exc_info[1]) for record in records(caplog) if record.exc_info] == ["task"]
 
     @pytest.mark.proves("H13")
     async def test_silent_and_cancelled_tasks_are_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -379,7 +380,7 @@ class TestFailures:
                 tasks.add_coroutine(steps.wait_for_ever("task")).cancel()
 
         assert silent.exception() is error
-        assert caplog.records == []
+        assert records(caplog) == []
 
     @pytest.mark.proves("H19")
     async def test_logging_changes_no_level(self) -> None:

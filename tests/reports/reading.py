@@ -1,6 +1,7 @@
 """What the tests of reports share: ways to fail and to wait, and ways to read a report."""
 
 import asyncio
+import logging
 import re
 
 import pytest
@@ -37,6 +38,11 @@ def unbroken(text: str) -> str:
     """Return a report, or what pytest prints of it, with long lines in one piece."""
     text = re.sub(r"\n(?:E +| +)(?=(?:at|set at|which) |\()", " ", text)
     return re.sub(r"(\.py:\d+:)\n(?:E +| +)", r"\1 ", text)
+
+
+def records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what was logged, but for callbacks that asyncio calls slow in debug mode, as any may be."""
+    return [each for each in caplog.records if each.name != "asyncio" or not each.getMessage().startswith("Executing ")]
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:

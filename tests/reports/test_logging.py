@@ -7,6 +7,7 @@ import pytest
 from machinery import helpers as hp
 from machinery import test_helpers as thp
 from tests.dominos import fall
+from tests.reports.reading import records
 
 NAME = "machinery.test_helpers"
 
@@ -36,7 +37,7 @@ class TestLogs:
             async with thp.future_dominos(expected=2) as futs:
                 await fall(futs, 1, 1, 2, 2)
 
-        assert caplog.record_tuples == [
+        assert [(each.name, each.levelno, each.getMessage()) for each in records(caplog)] == [
             (NAME, logging.INFO, "domino 1 was retrieved"),
             (NAME, logging.INFO, "domino 1 has fallen"),
             (NAME, logging.INFO, "domino 2 was retrieved"),
@@ -61,7 +62,7 @@ class TestLogs:
 
         lines = ["domino 1 of 'race' was retrieved", "domino 1 of 'race' has fallen"]
         told = [] if kind == "anything" else [("tests.both", logging.INFO, line) for line in lines]
-        assert caplog.record_tuples == told
+        assert [(each.name, each.levelno, each.getMessage()) for each in records(caplog)] == told
         assert anything.lines == (lines if kind == "anything" else [])
 
     @pytest.mark.proves("B1")

@@ -15,7 +15,7 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _virtual_time
-from tests.reports.reading import FIRST, Boom, logged, plain, report_of, wait_for_ever
+from tests.reports.reading import FIRST, Boom, logged, plain, records, report_of, wait_for_ever
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
@@ -715,7 +715,7 @@ class TestCancelledFromOutside:
             async with thp.mocked_call_later():
                 raise TimeoutError
 
-        assert caplog.records == []
+        assert records(caplog) == []
 
     @pytest.mark.proves("R5", "R13")
     async def test_a_very_long_chain_of_timeouts_is_not_followed_to_its_end(
@@ -737,7 +737,7 @@ class TestCancelledFromOutside:
                 raise error
 
         assert report_of(caught.value)[0].startswith("virtual time is at 3.0, ")
-        assert caplog.records == []
+        assert records(caplog) == []
 
 
 class TestTimeThatGoesOn:

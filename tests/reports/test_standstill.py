@@ -11,7 +11,7 @@ import pytest
 from machinery import test_helpers as thp
 from machinery._test_helpers import _clock_mover
 from tests.loops import Run, on_every_loop
-from tests.reports.reading import plain, report_of, wait_for_ever
+from tests.reports.reading import plain, records, report_of, wait_for_ever
 
 pytestmark = pytest.mark.usefixtures("quiet_loop", "no_debug_mode")
 
@@ -100,7 +100,7 @@ class TestTimeThatStandsStill:
             f"  timers due at once, or calls of add(0), have followed each other {few_rounds:,} times",
             f"  the latest: {task} waits at HERE: {line}  # SPINS",
         ]
-        assert [record.getMessage() for record in caplog.records] == []
+        assert [record.getMessage() for record in records(caplog)] == []
 
     @pytest.mark.proves("R7")
     @pytest.mark.parametrize("child", [False, True], ids=["own task", "child"])

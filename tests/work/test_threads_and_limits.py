@@ -14,6 +14,7 @@ import pytest
 from machinery import test_helpers as thp
 from machinery._test_helpers import _pieces
 from machinery._test_helpers._known_tools import ANYIO
+from tests.reports.reading import logged, records
 
 
 @pytest.mark.proves("T12")
@@ -32,7 +33,7 @@ def test_a_thread_that_waits_for_the_loop_holds_nothing(caplog: pytest.LogCaptur
 
     asyncio.run(main())
 
-    assert caplog.records == []
+    assert records(caplog) == []
 
 
 @pytest.mark.proves("T12")
@@ -101,7 +102,7 @@ def test_work_that_keeps_beginning_does_not_hold_the_clock_for_ever(
 
     asyncio.run(main())
 
-    [record] = caplog.records
+    [record] = records(caplog)
     assert "keeps beginning" in record.getMessage()
     assert "test_threads_and_limits.py:" in record.getMessage()
 
@@ -128,8 +129,9 @@ def test_work_that_keeps_beginning_at_no_known_line_is_told_by_what_it_is(
 
     asyncio.run(main())
 
-    [record] = caplog.records
-    assert re.search(r"keeps beginning at \S+\.poll\(\): ", record.getMessage())
+    # asyncio may log that the last call came after the end of the executor.
+    [message] = logged(caplog)
+    assert re.search(r"keeps beginning at \S+\.poll\(\): ", message)
 
 
 @pytest.mark.proves("D9", "T13")
@@ -174,7 +176,7 @@ def test_what_run_in_executor_returns_is_passed_on(caplog: pytest.LogCaptureFixt
     asyncio.run(main())
 
     # After a hold of 2 s, "goes on without waiting for" is logged.
-    assert caplog.messages == []
+    assert records(caplog) == []
 
 
 @pytest.mark.proves("T12")
@@ -196,7 +198,7 @@ def test_work_that_ends_while_it_begins_holds_nothing(caplog: pytest.LogCaptureF
 
     asyncio.run(main())
 
-    assert caplog.records == []
+    assert records(caplog) == []
 
 
 @pytest.mark.proves("T12")
@@ -220,4 +222,4 @@ def test_short_pieces_of_work_at_different_times_do_not_add_up(
 
     asyncio.run(main())
 
-    assert caplog.records == []
+    assert records(caplog) == []
