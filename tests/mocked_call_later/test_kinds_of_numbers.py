@@ -141,6 +141,15 @@ async def test_an_aware_datetime_is_the_time_that_it_is(start_time: datetime, se
             assert time.time() == seconds
 
 
+@pytest.mark.proves("T18")
+async def test_a_date_for_datetime_is_refused() -> None:
+    """It would be taken as true, and the date to start at would be lost."""
+    date: Any = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(TypeError, match=r"^datetime must be True or False, got datetime\.datetime\(.*start_time$"):
+        async with thp.mocked_call_later(datetime=date):
+            pytest.fail("entered")
+
+
 @pytest.mark.proves("T14", "T18")
 @pytest.mark.parametrize(
     ("start_time", "precision"), [(1e18, 1e3), (1e300, 1e290), (-1e300, 1e290), (253402300800, 1), (-62135596801, 1)]
@@ -152,7 +161,8 @@ async def test_a_number_that_is_no_date_is_refused_only_where_dates_are_asked_fo
     async with thp.mocked_call_later(start_time=start_time, precision=precision):
         assert time.time() == start_time
     with pytest.raises(
-        ValueError, match=r"^with datetime=True, start_time must be a date in seconds since 1970, "
+        ValueError,
+        match=r"^with datetime=True, start_time must be a date in seconds since 1970, 0001-01-03 to 9999-12-28, ",
     ) as e:
         async with thp.mocked_call_later(start_time=start_time, precision=precision, datetime=True):
             pytest.fail("entered")

@@ -37,6 +37,21 @@ class TestWhatIsPending:
         assert fired == [("inside", 2), ("at", 1001), ("at the same time, set after it", 1001), ("later", 1002)]
         assert inner.called_times == [2]
 
+    @pytest.mark.proves("T16", "T3")
+    @pytest.mark.parametrize(("delay", "rest"), [(0.2, 0.1), (0.27, 0.17), (7.3, 7.2)])
+    async def test_what_is_left_of_a_delay_has_no_noise_of_a_large_clock(self, delay: float, rest: float) -> None:
+        """It would make a timer late by a tick."""
+        loop = asyncio.get_running_loop()
+        async with thp.mocked_call_later() as outer:
+            async with thp.mocked_call_later(start_time=1_700_000_000) as inner:
+                loop.call_later(delay, int)
+                await inner.add(0.1)
+            after_leaving = outer.pending
+            await asyncio.sleep(10)
+
+        assert after_leaving == [rest]
+        assert outer.called_times[0] == math.ceil(round(10 * rest, 6)) / 10
+
     @pytest.mark.proves("T16")
     async def test_a_sleeping_task_wakes_in_the_time_around_the_block(self) -> None:
         """A task that was started inside may go on outside."""

@@ -169,6 +169,24 @@ class TestRounding:
 
                 assert (received, time.time()) == (b"x", 0)
 
+    @pytest.mark.proves("T3", "T9")
+    @pytest.mark.parametrize("days", [7, 12, 400, 4000])
+    @pytest.mark.parametrize("way", ["sleep", "add", "call_at"])
+    async def test_a_microsecond_counts_after_many_days(self, days: int, way: str) -> None:
+        """So much is no noise of a float."""
+        delay = days * 86400 + 1e-6
+        async with thp.mocked_call_later() as m:
+            if way == "sleep":
+                await asyncio.sleep(delay)
+            elif way == "add":
+                await m.add(delay)
+            else:
+                reached = asyncio.Event()
+                asyncio.get_running_loop().call_at(delay, reached.set)
+                await reached.wait()
+
+            assert time.time() == days * 86400 + 0.1
+
 
 class TestCost:
     """Each timer has a cost, ticks have none."""

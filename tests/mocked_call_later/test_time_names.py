@@ -232,6 +232,18 @@ class TestImportedInABlock:
         assert app.now is REAL["time"]
 
     @pytest.mark.proves("N3")
+    async def test_it_is_noticed_though_somebody_else_has_dropped_the_function(self, make_module: MakeModule) -> None:
+        """So there are no more references to it than before."""
+        kept = []
+        async with thp.mocked_call_later():
+            kept.append(time.monotonic)
+        async with thp.mocked_call_later():
+            kept.clear()
+            app = make_module(now=time.monotonic)
+
+        assert app.now is REAL["monotonic"]
+
+    @pytest.mark.proves("N3")
     async def test_what_others_have_put_into_time_is_what_it_gets(
         self, make_module: MakeModule, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -569,6 +581,22 @@ class TestNoticing:
         async with thp.mocked_call_later():
             assert vars(app)[name]() == 0
         assert vars(app)[name] is REAL[name]
+
+    @pytest.mark.proves("N6")
+    async def test_a_name_that_was_known_is_not_forgotten_while_it_is_replaced(self, make_module: MakeModule) -> None:
+        """All modules are looked at meanwhile, since there is a new one."""
+        app = make_module(clock=REAL["monotonic"])
+        async with thp.mocked_call_later():
+            assert app.clock() == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("app.clock", lambda: 42)
+            make_module("another")
+            async with thp.mocked_call_later():
+                assert app.clock() == 42
+
+        async with thp.mocked_call_later():
+            assert app.clock() == 0
+        assert app.clock is REAL["monotonic"]
 
     @pytest.mark.proves("N6")
     async def test_an_object_that_keeps_a_function_costs_one_look(

@@ -290,12 +290,15 @@ class TestOtherPatches:
             async with thp.mocked_call_later(start_time=5):
                 inside = getattr(time, name)()
             after += [getattr(time, name)(), real()]
+            in_the_end = getattr(time, name)
         finally:
             setattr(time, name, real)
 
         assert theirs == 42
         assert inside in (5, 5_000_000_000)
         assert after == sorted(after)
+        # What they had found, and put back, was the function of the first block.
+        assert in_the_end is real
 
     @pytest.mark.proves("T15", "B6")
     async def test_a_method_of_the_loop_that_others_replaced_meanwhile_is_theirs(

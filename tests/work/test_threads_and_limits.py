@@ -62,6 +62,45 @@ def test_work_of_an_executor_reads_the_clock_of_its_block() -> None:
     assert time.time() > 1_000_000_000
 
 
+@pytest.mark.proves("T12", "N8")
+def test_a_subclass_of_a_thread_pool_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    """What it calls may wait for the loop, and reads the clock of the block that has begun it, not of the latest."""
+
+    class Pool(ThreadPoolExecutor):
+        pass
+
+    entered, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        async def main() -> None:
+            async with thp.mocked_call_later(start_time=500):
+                entered.set()
+                done.wait(10)
+
+        asyncio.run(main())
+
+    async def main(pool: Pool) -> float:
+        loop = asyncio.get_running_loop()
+
+        def ask() -> float:
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(5), loop).result()
+            return time.time()
+
+        async with thp.mocked_call_later(start_time=100):
+            thread = threading.Thread(target=other)
+            thread.start()
+            entered.wait(10)
+            try:
+                return await loop.run_in_executor(pool, ask)
+            finally:
+                done.set()
+                thread.join()
+
+    with Pool(1) as pool:
+        assert asyncio.run(main(pool)) == 105
+    assert records(caplog) == []
+
+
 @pytest.mark.proves("T12")
 def test_work_begun_in_a_block_and_run_after_it_reads_real_time() -> None:
     """Its clock is not open any more, whether the work was running when the block was left or had to wait its turn."""

@@ -309,5 +309,8 @@ def keeps_functions_here(loop: AbstractEventLoop, executor: object) -> bool:
     """Return whether an executor calls functions in threads of this interpreter, and so takes any function."""
     if executor is None:
         executor = getattr(loop, "_default_executor", None)
-    kind = type(executor)
-    return executor is None or (kind.__module__, kind.__name__) == ("concurrent.futures.thread", "ThreadPoolExecutor")
+    kinds = [(kind.__module__, kind.__name__) for kind in type(executor).__mro__]
+    return executor is None or (
+        ("concurrent.futures.thread", "ThreadPoolExecutor") in kinds
+        and ("concurrent.futures.interpreter", "InterpreterPoolExecutor") not in kinds
+    )

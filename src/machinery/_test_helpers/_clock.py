@@ -19,6 +19,8 @@ subticks would not, save 6 % of what a sleep takes.
 _MOST_CACHED = 1000
 _LEAST_NOISE = 1e-10
 """Nearer than this to a tick, in ticks, is on the tick."""
+_MOST_NOISE = 4e-7
+"""In seconds: a microsecond is no noise."""
 _EXACT_FLOAT = 2.0**53
 """Up to here every whole number is a float of its own."""
 
@@ -29,7 +31,10 @@ class Clock:
     Times are computed with integers from the number of ticks since the start, so there is no drift.
     """
 
-    __slots__ = ("_per_second", "_scale", "_start", "_step", "_subticks", "_ticks_cache", "now", "precision", "tick")
+    __slots__ = (
+        *("_most_noise", "_per_second", "_scale", "_start", "_step", "_subticks", "_ticks_cache"),
+        *("now", "precision", "tick"),
+    )
 
     def __init__(self, *, start_time: object, precision: object) -> None:
         start = finite("start_time", start_time)
@@ -45,6 +50,7 @@ class Clock:
         self._scale, self._start, self._step, self._subticks = _units(start, self.precision)
         self._per_second = 0 if self._scale % self._step else self._scale // self._step
         """0 if that is not a whole number."""
+        self._most_noise = _MOST_NOISE / self.precision
         self._ticks_cache: dict[float, int] = {}
         self.reach(0)
 
@@ -111,10 +117,16 @@ class Clock:
         return shortest_decimal(when) if isfinite(moment) else when
 
     def until(self, moment: Moment, when: float) -> float:
-        """Return how many seconds from now a moment is, without float noise."""
+        """Return how many seconds from now a moment is, without float noise; between ticks, to a microsecond or better.
+
+        :param when: what :meth:`at` or :meth:`later` gave with the moment.
+        """
         if type(moment) is int:
             return (moment - self.tick) * self._step / self._scale
-        return round(when - self.now, 6)
+        if not isfinite(moment):
+            return moment
+        noise = ulp(when) + ulp(self.now)
+        return round(when - self.now, max(6, int(-log10(noise))))
 
     def _moment_of(self, when: float) -> Moment:
         """Return the moment of a time in seconds, which does not depend on the time now.
@@ -127,7 +139,7 @@ class Clock:
         # As for delays, but what is added up to a time is seldom more than some intervals of equal length.
         noise = (
             _LEAST_NOISE
-            + min(1e-12 * abs(whole), 1e-5)
+            + min(1e-12 * abs(whole), 1e-5, self._most_noise)
             + 4e-16 * (abs(when) + abs(self._start / self._scale)) / self.precision
         )
         if abs(ticks - whole * unit) / unit <= noise:
@@ -152,9 +164,11 @@ class Clock:
             return self._between_ticks(self.tick, round(subticks)) if isfinite(subticks) else subticks
         whole = round(ticks)
         # By rounding alone, a float can be this far from a whole number of ticks.
-        # The first part covers sums of some ten thousand floats, and stays far below a tick.
+        # The first part covers sums of some ten thousand floats, and stays far below a tick and a microsecond.
         # The second covers what the time now or one very long delay loses as a float.
-        noise = min(_LEAST_NOISE + 1e-12 * ticks, 1e-3) + 4e-16 * (ticks + abs(self.now) / self.precision)
+        noise = (
+            _LEAST_NOISE + min(1e-12 * ticks, 1e-3, self._most_noise) + 4e-16 * (ticks + abs(self.now) / self.precision)
+        )
         if not whole or abs(ticks - whole) > noise:
             return self._between_ticks(self.tick, max(round(ticks * self._subticks), int(ticks) * self._subticks + 1))
         # A sum with noise of its own hardly ever comes again.

@@ -53,7 +53,7 @@ class Dates:
             destination = None
         if destination is None or not _FIRST <= destination <= _LAST:
             raise ValueError(
-                "with datetime=True, start_time must be a date in seconds since 1970, within the years 1 to 9999,"
+                "with datetime=True, start_time must be a date in seconds since 1970, 0001-01-03 to 9999-12-28,"
                 f" got {clock.now!r}"
             )
         thread = get_ident()

@@ -165,6 +165,8 @@ def _made(
         raise TypeError(f"ctx must have an attribute `loop`, got {ctx!r}")
     loop = running_loop(None if ctx is None else ctx.loop)
     clock = Clock(start_time=seconds_since_1970(start_time), precision=precision)
+    if not isinstance(datetime, bool):
+        raise TypeError(f"datetime must be True or False, got {datetime!r}; the date to start at is start_time")
     if autojump_threshold is not None:
         autojump_threshold = not_negative("autojump_threshold", autojump_threshold)
     time = VirtualTime(loop, clock, name, autojump_threshold, datetime=datetime)

@@ -45,7 +45,6 @@ def show(clock: Clock, *, datetime: bool = False) -> None:
         if datetime:
             _dates.start(clock)
         if not _open:
-            # Other tools may have replaced these functions, and ours may still be there if a tool put them back.
             _note_real_functions()
         _set_open((*_open, (get_ident(), clock)))
         if len(_open) == 1:
@@ -92,10 +91,14 @@ def _run_with_clock(clock: Clock, function: Callable[..., Any], *args: Any) -> A
 
 
 def _note_real_functions() -> None:
+    """Note what other tools have put in the places of the real functions."""
     for name, virtual in _virtual.items():
         function = getattr(time, name)
         if function is not virtual:
             _real[name] = function
+        else:
+            # A patch that was made in a block and undone after it has put ours back.
+            setattr(time, name, _real[name])
 
 
 def _set_open(blocks: tuple[tuple[int, Clock], ...]) -> None:

@@ -78,7 +78,7 @@ class TimeNames:
         while self._replaced:
             namespace, name = self._replaced.pop()
             self._put_back(namespace, name)
-        if _has_grown(_references(self._virtual), self._virtual_references):
+        if self._are_other_modules() or _has_grown(_references(self._virtual), self._virtual_references):
             for root, _, _, namespace in _modules():
                 if root != "machinery":
                     for name in _names_of(namespace, self._real_by_id):
@@ -94,23 +94,28 @@ class TimeNames:
 
     def _may_be_others(self) -> bool:
         return (
-            len(modules) != self._module_count
-            # A new module may have replaced one that is not among the known ones.
-            or _newest_module() is not self._newest_module
+            self._are_other_modules()
             or _has_grown(_references(self._real), self._real_references)
             or any(modules.get(key) is not module for key, module, _, _ in self._known)
         )
 
+    def _are_other_modules(self) -> bool:
+        # A new module may have replaced one that is not among the known ones.
+        return len(modules) != self._module_count or _newest_module() is not self._newest_module
+
     def _look_for_names(self) -> None:
         module_count, newest_module = len(modules), _newest_module()
         real_references = _references(self._real)
+        usual_names = self._usual_names
+        known_before = {id(namespace): names for _, _, namespace, names in self._known}
         known: list[tuple[str, object, Namespace, list[str]]] = []
         for root, key, module, namespace in _modules():
             if root in stdlib_module_names:
                 continue
             names = _names_of(namespace, self._virtual_by_id)
             # A test may have replaced these, and may put the function back.
-            names += [name for name in self._usual_names if name not in names and _is_no_module(namespace, name)]
+            others = {*usual_names, *known_before[id(namespace)]} if id(namespace) in known_before else usual_names
+            names += [name for name in others if name not in names and _is_no_module(namespace, name)]
             if names and not _is_left_alone(root, namespace):
                 known.append((key, module, namespace, names))
         self._known, self._real_references = known, real_references

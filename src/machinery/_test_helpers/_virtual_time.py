@@ -89,8 +89,8 @@ class VirtualTime:
         # A loop's own call_later reads time.monotonic, which a test may have mocked.
         is_nested = self.hook.patches.replaces("call_later")
         call_later = self.loop.call_later if is_nested else self.hook.real_call_later
-        for _, timer in waiting:
-            delay = timer.when() - self.clock.now
+        for moment, timer in waiting:
+            delay = self.clock.until(moment, timer.when())
             timer.owner = TransferredTimer(call_later(delay, run_handle, timer))
 
     def on_standstill(self, timer: Timer, times: int) -> None:
