@@ -231,6 +231,26 @@ class TestLeftBehind:
         assert not is_left
 
     @pytest.mark.proves("D8")
+    async def test_nobody_is_left_waiting_for_started(self) -> None:
+        """A task that waits for the beginning and then for a domino finds that cancelled."""
+
+        async def work() -> None:
+            await futs.started.wait()
+            await futs[1]
+
+        with contextlib.suppress(ValueError):
+            async with thp.future_dominos(expected=1) as futs:
+                task = asyncio.create_task(work())
+                await asyncio.sleep(0)
+                raise ValueError
+
+        await asyncio.wait([task], timeout=30)
+        is_left = not task.done()
+        task.cancel()
+        assert not is_left
+        assert task.cancelled()
+
+    @pytest.mark.proves("D8")
     async def test_awaiting_a_domino_after_the_block_returns_at_once(self) -> None:
         """One that is retrieved late is cancelled; those that fell stay as they were."""
         with contextlib.suppress(ValueError):

@@ -1,6 +1,8 @@
 """What dominos and virtual time log, and how they show their names."""
 
 import logging
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -76,6 +78,25 @@ class TestLogs:
             futs[3].cancel()
 
         assert log.lines == [f"domino {num} {what}" for num in (1, 2, 3) for what in ("was retrieved", "has fallen")]
+
+    @pytest.mark.proves("B1")
+    async def test_a_log_that_fails_stops_nobody(self) -> None:
+        """Such as one whose record reads a mocked clock; the loop itself would end with that error."""
+        log = Lines()
+        log.info = mock.Mock(side_effect=StopIteration)  # type: ignore[method-assign]
+
+        async with thp.future_dominos(expected=2, log=log) as futs:
+            await fall(futs, 1, 2)
+
+        assert log.info.call_count == 4
+
+    @pytest.mark.proves("B1")
+    async def test_what_is_no_log_is_refused(self) -> None:
+        """At once, and not when something is to be logged."""
+        log: Any = "machinery"
+        with pytest.raises(TypeError, match=r"^log must be a logger, got 'machinery'$"):
+            async with thp.future_dominos(expected=1, log=log):
+                pytest.fail("entered")
 
 
 class TestNames:

@@ -217,6 +217,8 @@ def _made(
         raise TypeError(f"expected must be an int, the number of dominos, got {expected!r}")
     if expected < 0:
         raise ValueError(f"expected must be 0 or more, got {expected!r}")
+    if log is not None and not callable(getattr(log, "info", None)):
+        raise TypeError(f"log must be a logger, got {log!r}")
     block = DominosBlock(running_loop(loop), expected, logger if log is None else log, name)
     return block, HeldDominos(block.row)
 
