@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import sys
 import threading
 import time
 import warnings
@@ -15,9 +16,10 @@ import pytest
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _answers
+from machinery._test_helpers._block import open_blocks
 from machinery.test_helpers import Outside
 from tests.by_hand import step
-from tests.reports.reading import logged
+from tests.reports.reading import logged, wait_for_ever
 from tests.state import state_of
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
@@ -401,6 +403,22 @@ class TestEachRun:
         assert [each.cancelled() for each in left] == [True, True]
 
     @pytest.mark.proves("E4")
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="a task does not tell its context")
+    async def test_a_task_that_the_loop_was_not_asked_to_start_is_cancelled(self) -> None:
+        """As aiohttp starts its own."""
+        left: list[asyncio.Task[None]] = []
+        mine = asyncio.Task(wait_for_ever(), loop=asyncio.get_running_loop())
+
+        async def scenario(outside: Outside) -> None:
+            left.append(asyncio.Task(wait_for_ever(), loop=asyncio.get_running_loop()))
+            await outside("answer")
+
+        await thp.explore(scenario, replay="")
+
+        assert (left[0].cancelled(), mine.done()) == (True, False)
+        mine.cancel()
+
+    @pytest.mark.proves("E4")
     async def test_nobody_is_left_waiting_for_an_answer(self) -> None:
         """Not even a task that the loop was not asked to start."""
         left: list[asyncio.Task[None]] = []
@@ -636,6 +654,30 @@ class TestRefusals:
             await thp.explore(nested)
         with pytest.raises(RuntimeError, match=r"a scenario is being explored on this loop"):
             await asyncio.gather(thp.explore(two_answers), thp.explore(two_answers))
+
+    @pytest.mark.proves("E9", "F5")
+    def test_one_that_a_signal_has_left_behind_hinders_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
+        """On a loop that tests share, after pytest's plugin has closed the block of its run."""
+
+        async def interrupted(outside: Outside) -> None:
+            await outside("answer")
+            asyncio.get_running_loop().call_soon(interrupt)
+            await wait_for_ever()
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            loop = runner.get_loop()
+            left = loop.create_task(thp.explore(interrupted))
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(left)
+            [block] = open_blocks
+            block.close()
+
+            assert runner.run(thp.explore(two_answers)).complete
+            left.cancel()
+        assert logged(caplog) == []
 
     @pytest.mark.proves("E9")
     def test_it_needs_a_running_loop(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable, Coroutine
@@ -21,10 +22,10 @@ ORDER = "explore: order {} of at most {} fails; * marks what departs from first 
 
 
 def order_of(error: BaseException) -> list[str]:
-    """Return the lines of the note on the order, as `plain` shows them."""
+    """Return the lines of the note on the order, as `plain` shows them, and long ones in one piece."""
     note = error.__notes__[-1]
     assert note.startswith("explore: ")
-    return plain(note)
+    return plain(re.sub(r"\n {6}", " ", note))
 
 
 def fail_unless(log: list[str], *expected: str) -> Callable[[Outside], Coroutine[object, object, None]]:
@@ -217,6 +218,65 @@ class TestNote:
 
                 futs.begin()
                 await scenario(outside)
+
+    @pytest.mark.proves("E6", "R12")
+    async def test_an_exception_that_several_runs_raise_has_one_report_and_one_traceback(self) -> None:
+        """Of the order that is shown: a mock raises the same object in each run, and each run is a block."""
+        error = Boom()
+
+        async def scenario(outside: Outside) -> None:
+            order: list[str] = []
+
+            async def ask(label: str) -> None:
+                await outside(label)
+                order.append(label)
+
+            await asyncio.gather(*map(ask, "abcde"))
+            if order.index("e") < order.index("a"):
+                raise error
+
+        # More runs than one are needed to find it, to simplify it, and to see whether it fails again.
+        with pytest.raises(Boom) as failed:
+            await thp.explore(scenario, runs=20)
+
+        heads = [note.partition(" ")[0] for note in error.__notes__]
+        assert heads == ["virtual", "explore:"]
+        visible = [entry.name for entry in failed.traceback if not entry.ishidden(failed)]
+        name = "test_an_exception_that_several_runs_raise_has_one_report_and_one_traceback"
+        assert visible == [name, "scenario"]
+
+    @pytest.mark.proves("E6", "R13")
+    async def test_long_labels_and_labels_of_several_lines_are_shortened(self) -> None:
+        """Such as SQL; no line of the note is too long."""
+
+        async def scenario(outside: Outside) -> None:
+            for label in ("SELECT *\nFROM t", "x" * 200, *("b" * 30)):
+                await outside(label)
+            raise Boom
+
+        with pytest.raises(Boom) as failed:
+            await thp.explore(scenario)
+
+        lines = failed.value.__notes__[-1].splitlines()
+        assert lines[1].startswith("    1. SELECT * FROM t (1), awaited")
+        assert all(line.startswith("  ") for line in lines[1:])
+        too_long = [line for line in lines if len(line) > 100 and "replay=" not in line]
+        assert too_long == []
+
+    @pytest.mark.proves("E6", "R13")
+    async def test_a_label_that_cannot_be_shown_hides_no_failure(self) -> None:
+        """Making the note never raises."""
+
+        class Odd(str):
+            def __format__(self, spec: str) -> str:
+                raise ZeroDivisionError
+
+        async def scenario(outside: Outside) -> None:
+            await outside(Odd("answer"))
+            raise Boom
+
+        with pytest.raises(Boom):
+            await thp.explore(scenario)
 
 
 class TestSearch:

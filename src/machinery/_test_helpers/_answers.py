@@ -15,7 +15,7 @@ from machinery._test_helpers._clock import NEVER
 from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._orders import CLOCK, GO_ON, Chooser, Step
 from machinery._test_helpers._pieces import PAUSE_BEFORE_TIMEOUT
-from machinery._test_helpers._source import Place, location, place_of_caller, task_name
+from machinery._test_helpers._source import Place, brief, location, place_of_caller, shortened, task_name
 from machinery._test_helpers._undo import UndoStack
 from machinery._test_helpers._virtual_time import VirtualTime
 from machinery._test_helpers._work import WorkElsewhere
@@ -57,7 +57,7 @@ class Call(NamedTuple):
     def __str__(self) -> str:
         by = "the scenario itself" if self.task is None else task_name(self.task)
         at = "" if self.place is None else f" at {location(self.place)}"
-        return f"{self.label} ({self.number}), awaited{at} by {by}"
+        return f"{self.label} ({self.number}),\nawaited{at}\nby {by}"
 
 
 class Answers:
@@ -112,7 +112,7 @@ class Answers:
         for call in self.outstanding():
             call.answer.cancel()
 
-    async def outside(self, label: str, *, channel: Hashable = None) -> None:
+    async def outside(self, label: object, *, channel: Hashable = None) -> None:
         """Wait until this answer arrives."""
         __tracebackhide__ = True
         loop = self._hook.loop
@@ -124,7 +124,8 @@ class Answers:
         place = place_of_caller(_getframe(1))
         task = current_task()
         asker = None if task is self.own_task else task
-        call = Call(len(self.asked) + 1, label, channel, place, asker, loop.create_future())
+        shown = shortened(label) if isinstance(label, str) else brief(label)
+        call = Call(len(self.asked) + 1, shown, channel, place, asker, loop.create_future())
         self.asked.append(call)
         self._outstanding[call.number] = call
         try:

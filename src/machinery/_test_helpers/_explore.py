@@ -4,19 +4,20 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop, CancelledError, current_task
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from logging import getLogger
-from typing import NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple
 from warnings import warn
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from machinery._test_helpers._answers import Call
 from machinery._test_helpers._idle import IdleHook, Turn
 from machinery._test_helpers._known_tools import is_skip
 from machinery._test_helpers._loops import running_loop
 from machinery._test_helpers._orders import CLOCK, Choices, Chooser, Replay, Search, Step, domino_numbers, replay_text
-from machinery._test_helpers._report import MAX_LISTED
+from machinery._test_helpers._report import MAX_LISTED, fitted
 from machinery._test_helpers._scenario_run import Run, Scenario
 from machinery._test_helpers._source import drop_hidden_start
 
@@ -30,8 +31,10 @@ FAILED_ONCE = (
 MOST_STEPS = 100
 """How many steps of an order are listed at most."""
 
-_exploring: WeakSet[AbstractEventLoop] = WeakSet()
-"""The loops on which a scenario is being explored."""
+_DOMINOS_IN_A_LINE = 20
+
+_exploring: MutableMapping[AbstractEventLoop, Run] = WeakKeyDictionary()
+"""The loops on which a scenario is being explored, and the latest run of each."""
 
 
 class Explored(NamedTuple):
@@ -100,7 +103,6 @@ async def explore(scenario: Scenario, *, runs: int = 200, seed: int = 0, replay:
     loop = running_loop()
     _check_arguments(scenario, runs, seed, replay)
     _check_not_inside(loop)
-    _exploring.add(loop)
     try:
         if replay is not None:
             return await _replayed(loop, scenario, replay)
@@ -116,7 +118,7 @@ async def explore(scenario: Scenario, *, runs: int = 200, seed: int = 0, replay:
                 again = await _attempted(loop, scenario, Replay(replay_text(attempt.run.answers.steps)))
                 raise _with_note(attempt, headline, *(() if again.fails_like(attempt) else [FAILED_ONCE]))
     finally:
-        _exploring.discard(loop)
+        _exploring.pop(loop, None)
     if search.complete and not has_waited_together:
         warn(
             "explore proves nothing here: the scenario has only one order, since nothing else ever waited while an"
@@ -143,7 +145,7 @@ def _check_arguments(scenario: object, runs: object, seed: object, replay: objec
 
 def _check_not_inside(loop: AbstractEventLoop) -> None:
     __tracebackhide__ = True
-    if loop in _exploring:
+    if loop in _exploring and not _exploring[loop].is_abandoned:
         raise RuntimeError("a scenario is being explored on this loop: await its explore() first, and do not nest them")
     hook = IdleHook.of_loop.get(loop)
     if hook is not None and any(True for turn in (Turn.CLOCKS, Turn.DOMINOS) for _ in hook.listeners_of(turn)):
@@ -158,6 +160,9 @@ class _Attempt(NamedTuple):
 
     run: Run
     failure: BaseException | None
+    report: str | None
+    """The report of its block, if that was in the notes of the failure."""
+    traceback: TracebackType | None
 
     def fails_like(self, other: "_Attempt") -> bool:
         """Return whether both failed in the same way."""
@@ -171,16 +176,29 @@ async def _attempted(loop: AbstractEventLoop, scenario: Scenario, chooser: Choos
     cancels_before = own.cancelling() if own is not None else 0
     run = Run(loop, chooser)
     # In a task of its own, so that context variables set by one run do not reach the next.
+    _exploring[loop] = run
     failure = await loop.create_task(run.play(scenario))
-    attempt = _Attempt(run, failure)
-    if isinstance(failure, CancelledError) and own is not None and own.cancelling() > cancels_before:
-        error = _with_note(attempt, "explore: cancelled in this order")
-        # Watchdogs replace this exception by their own, and its notes are lost.
-        _log("%s", error.__notes__[-1])
-        raise error
     if failure is not None and (failure is run.misuse or is_skip(failure)):
         raise failure
+    # Several runs may raise the same object, as that of a mock.
+    attempt = _Attempt(run, failure, _without_report(failure, run.report_text), getattr(failure, "__traceback__", None))
+    if failure is not None:
+        failure.__traceback__ = None
+    if isinstance(failure, CancelledError) and own is not None and own.cancelling() > cancels_before:
+        error = _with_note(attempt, "explore: cancelled in this order")
+        if not run.is_abandoned:
+            # Watchdogs replace this exception by their own, and its notes are lost.
+            _log("%s", error.__notes__[-1])
+        raise error
     return attempt
+
+
+def _without_report(failure: Any, report: str | None) -> str | None:
+    """Take the report out of the notes of a failure; return it if it was there."""
+    if report is None or report not in getattr(failure, "__notes__", ()):
+        return None
+    failure.__notes__.remove(report)
+    return report
 
 
 async def _replayed(loop: AbstractEventLoop, scenario: Scenario, text: str) -> Explored:
@@ -223,11 +241,13 @@ def _with_note(failed: _Attempt, headline: str, *further: str) -> BaseException:
     assert error is not None
     note = "\n".join([f"{headline}; * marks what departs from first come, first served", *_order(failed.run), *further])
     try:
+        if failed.report is not None:
+            error.add_note(failed.report)
         error.add_note(note)
     except Exception:
         # Its class overrides `add_note` or `__notes__`.
         _log("%s is leaving explore()\n%s", type(error).__name__, note)
-    return error.with_traceback(drop_hidden_start(error.__traceback__))
+    return error.with_traceback(drop_hidden_start(failed.traceback))
 
 
 def _log(message: str, *args: object) -> None:
@@ -240,11 +260,13 @@ def _order(run: Run) -> Iterator[str]:
     """Yield the lines that describe the order of a run."""
     asked, steps = run.answers.asked, run.answers.steps
     for place, step in enumerate(steps[:MOST_STEPS], 1):
-        yield f"  {'*' if step.departs else ' '} {place}. {_what(step, asked)}"
+        first, *others = fitted(f"{place}. {_what(step, asked)}", indent="    ")
+        yield first.replace("    ", "  * ", 1) if step.departs else first
+        yield from others
     if len(steps) > MOST_STEPS:
         yield f"    and {len(steps) - MOST_STEPS:,} more"
     for call in run.not_arrived[:MAX_LISTED]:
-        yield f"    not arrived: {call}"
+        yield from fitted(f"not arrived: {call}", indent="    ")
     if len(run.not_arrived) > MAX_LISTED:
         yield f"    and {len(run.not_arrived) - MAX_LISTED:,} more not arrived"
     yield f"  to run this order alone: await explore(scenario, replay={replay_text(steps)!r})"
@@ -252,9 +274,12 @@ def _order(run: Run) -> Iterator[str]:
     if dominos is None:
         yield "  dominos cannot make this order, since they fall only while the loop is idle and the clock stands"
     elif dominos:
-        yield (
-            f"  to make it with future_dominos(expected={max(dominos)}): the calls of outside, in the order in which"
-            f" they are made, await dominos {', '.join(map(str, dominos))}"
+        numbers = [*map(str, dominos)]
+        starts = range(0, len(numbers), _DOMINOS_IN_A_LINE)
+        yield from fitted(
+            f"to make it with future_dominos(expected={max(dominos)}):\n"
+            "the calls of outside, in the order in which they are made, await dominos\n"
+            + ",\n".join(", ".join(numbers[start : start + _DOMINOS_IN_A_LINE]) for start in starts)
         )
 
 
@@ -262,8 +287,8 @@ def _what(step: Step, asked: Sequence[Call]) -> str:
     what = f"the clock moves to {step.time!r}" if step.number == CLOCK else str(asked[step.number - 1])
     if step.after is not None:
         when = f"{step.after} iteration{'s' if step.after > 1 else ''} later" if step.after else "in the same iteration"
-        return f"{what}, {when}, while the loop is busy"
+        return f"{what},\n{when}, while the loop is busy"
     if not step.departs:
         return what
     passed = asked[step.instead_of - 1]
-    return f"{what}, ahead of {passed.label} ({passed.number})"
+    return f"{what},\nahead of {passed.label} ({passed.number})"

@@ -3,7 +3,7 @@
 PYTEST_DONT_REWRITE
 """
 
-from asyncio import AbstractEventLoop, Task, current_task, wait
+from asyncio import AbstractEventLoop, Task, all_tasks, current_task, wait
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from inspect import isawaitable
@@ -44,6 +44,9 @@ class Run:
         """The answers that were outstanding when the scenario ended."""
         self.misuse: TypeError | None = None
         """The error if the scenario is not an async callable; it does not depend on the order."""
+        self.is_abandoned = False
+        """Whether its block was closed by somebody else, since a signal has ended its test."""
+        self._has_come_to_its_end = False
         self._loop = loop
         self._kept_report: list[str] | None = None
         self._start_task: Callable[..., Any]
@@ -74,10 +77,12 @@ class Run:
             except (KeyboardInterrupt, SystemExit, GeneratorExit):
                 raise
             except BaseException as error:
+                self._has_come_to_its_end = True
                 # Made before anything is cancelled, so that it shows where each task waits.
                 self._kept_report = list(self._time.report(error))
                 await self._cancel_left_behind()
                 raise
+            self._has_come_to_its_end = True
             left = await self._cancel_left_behind()
         if left:
             raise RuntimeError(
@@ -108,7 +113,15 @@ class Run:
         return left
 
     def _unfinished(self) -> "list[Task[Any]]":
-        return [task for task in self._tasks if not task.done()]
+        # From Python 3.12 on a task tells its context, also one that was not started by `loop.create_task`.
+        others = {
+            task
+            for task in all_tasks(self._loop)
+            if task is not self.answers.own_task
+            and hasattr(task, "get_context")
+            and task.get_context().get(_run_of_context) is self
+        }
+        return [task for task in others.union(self._tasks) if not task.done()]
 
     def _create_task(self, coro: Any, **kwargs: Any) -> "Task[Any]":
         task: Task[Any] = self._start_task(coro, **kwargs)
@@ -120,6 +133,7 @@ class Run:
         """Start virtual time, and let answers arrive as the chooser decides."""
         self._block, undo = block, block.undo
         self._time.open(block)
+        undo.append((self._note_closed, ()))
         undo.append((self._cancel_timers, ()))
         self._start_task = self._loop.create_task
         attributes = {"create_task": self._create_task}
@@ -127,6 +141,14 @@ class Run:
         self.hook.patches.add(attributes)
         self._work = WorkElsewhere.opened(self.hook, undo)
         self.answers.open(self._work, undo)
+
+    @property
+    def report_text(self) -> str | None:
+        """The report that its block has attached."""
+        return self._block.reports.attached
+
+    def _note_closed(self) -> None:
+        self.is_abandoned = not self._has_come_to_its_end
 
     def _cancel_timers(self) -> None:
         for _, timer in self._time.timers.waiting():

@@ -189,6 +189,11 @@ def brief(value: object) -> str:
     # Not only Exception: pytest.fail raises another kind.
     except BaseException as error:
         text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Return a text on one line, cut to a width."""
     return _cut(" ".join(text[: 10 * _WIDTH].split()))
 
 
