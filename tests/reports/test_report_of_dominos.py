@@ -355,6 +355,49 @@ class TestWhoHasEnded:
         ]
 
 
+class TestCancelledByTheTest:
+    """A domino that the test itself has cancelled."""
+
+    @pytest.mark.proves("R4", "R5")
+    async def test_it_is_the_likely_cause_of_a_cancellation(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nobody has cancelled the task of the block, and nothing else is missing."""
+        errors = []
+
+        async def body() -> None:
+            async with thp.future_dominos(expected=2) as futs:
+                futs[1].cancel()
+                try:
+                    await futs[1]
+                except asyncio.CancelledError as error:
+                    errors.append(error)
+                    raise
+
+        await asyncio.wait([asyncio.create_task(body())])
+
+        report = [
+            "dominos (expected=2): fallen 1",
+            f"  {FIRST}domino 1 was cancelled: by its cancel(), not from outside",
+            "  begin() has not been called",
+            "  the task of this block was waiting at HERE: await futs[1]",
+        ]
+        assert report_of(errors[0])[:4] == report
+        [message] = logged(caplog)
+        assert plain(message)[:5] == ["cancelled by what it awaited, not from outside the block", *report]
+
+    @pytest.mark.proves("R4")
+    async def test_in_other_reports_it_is_only_told(self) -> None:
+        """Something else may have failed."""
+        with pytest.raises(AssertionError) as caught:
+            async with thp.future_dominos(expected=2) as futs:
+                futs[1].cancel()
+
+        assert report_of(caught.value) == [
+            "dominos (expected=2): fallen 1",
+            f"  {FIRST}begin() has not been called",
+            "  domino 1 was cancelled: by its cancel(), not from outside",
+        ]
+
+
 class TestAWatchdog:
     """Cancelled from outside."""
 

@@ -68,6 +68,7 @@ class DominosBlock:
         unfinished = unfinished_tasks(row.loop, self._tasks)
         num, state = row.next_domino()
         waiters, listed = self._waiters(unfinished, own)
+        cancelled = [num for num, domino in sorted(row.dominos.items()) if domino.cancelled()]
         return dominos_report(
             DominosSnapshot(
                 name=brief(self._name) if self._name else "",
@@ -75,6 +76,8 @@ class DominosBlock:
                 fallen=row.fallen(),
                 next=state.value.format(num),
                 next_needs_action=state in (NextDomino.NOT_BEGUN, NextDomino.NOT_AWAITED),
+                cancelled=cancelled,
+                ended_by_these=bool(cancelled) and isinstance(error, CancelledError),
                 waiters=waiters,
                 ended=row.participants.ended(lambda num: row.dominos[num].done()),
                 waits=error is None or error is self._check_failure or isinstance(error, CancelledError),

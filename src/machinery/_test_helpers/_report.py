@@ -96,6 +96,10 @@ class DominosSnapshot(NamedTuple):
     """What the next domino waits for; empty if there is none."""
     next_needs_action: bool = False
     """Whether the test has to do something before it can fall."""
+    cancelled: Sequence[int] = ()
+    """Those that the test itself has cancelled."""
+    ended_by_these: bool = False
+    """Whether one of these may be what ends the block."""
     waiters: Sequence[tuple[int, str]] = ()
     ended: Sequence[tuple[str, bool]] = ()
     """How the tasks that took part have ended, and whether that was a failure that nobody has read, these first."""
@@ -158,11 +162,13 @@ def dominos_report(dominos: DominosSnapshot) -> Iterator[str]:
     yield f"dominos{_named(dominos.name)} (expected={dominos.expected}): {fallen}"
     tasks = dominos.tasks
     following = [dominos.next] if dominos.next else []
-    is_cause = dominos.next_needs_action and dominos.waits
+    cancelled = [f"domino {num} was cancelled: by its cancel(), not from outside" for num in dominos.cancelled]
+    told = [*cancelled[:MAX_LISTED], *(each.strip() for each in _more(len(cancelled), "cancelled domino{}"))]
+    likely, unlikely = (told, following) if dominos.ended_by_these else (following, told)
+    is_cause = dominos.ended_by_these or (dominos.next_needs_action and dominos.waits)
     failed = [[what] for what, unread in dominos.ended[:MAX_LISTED] if unread]
-    yield from _causes([*([following] if is_cause else ()), *failed, *_unread_failures(tasks), *_busy(tasks)])
-    if not is_cause:
-        yield from _lines(following)
+    yield from _causes([*([likely] if is_cause else ()), *failed, *_unread_failures(tasks), *_busy(tasks)])
+    yield from _lines([*(() if is_cause else likely), *unlikely])
     yield from _lines(what for what, unread in dominos.ended[:MAX_LISTED] if not unread)
     yield from _more(len(dominos.ended), "task{} that took part")
     yield from _other_failures(tasks)

@@ -194,7 +194,7 @@ class TaskWatch:
             return None
         if self._stuck is not None and not from_outside and isinstance(error, CancelledError):
             return self._stuck
-        self._add_report(error, log=log)
+        self._add_report(error, log=log, from_outside=from_outside)
         return None
 
     def _take_back_cancels(self) -> bool:
@@ -205,7 +205,7 @@ class TaskWatch:
             self.task.uncancel()
         return self.cancelling() > self._cancelling_before
 
-    def _add_report(self, error: BaseException, *, log: bool) -> None:
+    def _add_report(self, error: BaseException, *, log: bool, from_outside: bool) -> None:
         if is_skip(error) or self._reports.is_on(error):
             return
         handled_long_ago = self._hook.times_idle > self._handled_at
@@ -217,7 +217,8 @@ class TaskWatch:
             text = self._reports.text(error)
         attached = self._reports.attach(error, text)
         if attached and log and isinstance(error, CancelledError) and self.task is not None:
-            _log_if_it_ends(self.task, error, self._cancelling_before, f"cancelled from outside the block\n{text}")
+            by = "from outside the block" if from_outside else "by what it awaited, not from outside the block"
+            _log_if_it_ends(self.task, error, self._cancelling_before, f"cancelled {by}\n{text}")
 
 
 def _log_if_it_ends(task: Task[Any], cancellation: CancelledError, before: int, message: str) -> None:
