@@ -28,12 +28,13 @@ class TestWhatIsPending:
                 loop.call_at(4, fire, "at")
                 loop.call_later(4, fire, "at the same time, set after it")
                 loop.call_later(math.inf, fire, "never")
+                loop.call_at(1e308, fire, "hardly ever")
                 loop.call_later(2, fire, "inside")
                 await inner.add(3)
             after_leaving = outer.pending
             await asyncio.sleep(10)
 
-        assert after_leaving == [1001, 1001, 1002]
+        assert after_leaving == [1001, 1001, 1002, 1e308]
         assert fired == [("inside", 2), ("at", 1001), ("at the same time, set after it", 1001), ("later", 1002)]
         assert inner.called_times == [2]
 

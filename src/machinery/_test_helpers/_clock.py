@@ -123,10 +123,9 @@ class Clock:
         """
         if type(moment) is int:
             return (moment - self.tick) * self._step / self._scale
-        if not isfinite(moment):
-            return moment
+        delay = when - self.now
         noise = ulp(when) + ulp(self.now)
-        return round(when - self.now, max(6, int(-log10(noise))))
+        return round(delay, max(6, int(-log10(noise)))) if isfinite(moment) else delay
 
     def _moment_of(self, when: float) -> Moment:
         """Return the moment of a time in seconds, which does not depend on the time now.
