@@ -95,7 +95,9 @@ def test_a_block_used_from_another_loop_names_both() -> None:
 @pytest.mark.parametrize("start_time", [1e18, 1e300, -1e15])
 async def test_a_start_time_that_is_no_date_is_refused(start_time: float) -> None:
     """Only where dates are asked for; the next block is not disturbed."""
-    with pytest.raises(ValueError, match=r"^with datetime=True, start_time must be a date .*, got \S+$"):
+    with pytest.raises(
+        ValueError, match=r"^with datetime=True, start_time must be a date .*, got \S+ seconds since 1970$"
+    ):
         async with thp.mocked_call_later(datetime=True, start_time=start_time, precision=1e290):
             pytest.fail("entered")
     async with thp.mocked_call_later(datetime=True, start_time=5):

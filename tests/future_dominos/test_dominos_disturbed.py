@@ -1,4 +1,4 @@
-"""Interference: a waiter gives up, or a domino is knocked over by hand."""
+"""Interference: a waiter gives up, or a domino is made to fall by hand."""
 
 import asyncio
 import contextlib
@@ -144,7 +144,7 @@ class TestByHand:
     async def test_the_others_fall_in_their_order(
         self, hand: Callable[[thp.Domino], None], num: int, begun: bool
     ) -> None:
-        """The one that was knocked over by hand does not have to be awaited."""
+        """The one that fell by hand does not have to be awaited."""
         called: list[object] = []
         others = [other for other in (1, 2, 3, 4) if other != num]
         async with thp.future_dominos(expected=4) as futs, asyncio.TaskGroup() as tasks:

@@ -43,7 +43,10 @@ class TestArguments:
                 {"ctx": object()}, TypeError, "ctx must have an attribute `loop`, got <object .*>", id="no context"
             ),
             pytest.param(
-                {"ctx": SimpleNamespace(loop=1)}, TypeError, "loop must be an event loop or None, got 1", id="no loop"
+                {"ctx": SimpleNamespace(loop=1)},
+                TypeError,
+                "ctx.loop must be an event loop or None, got 1",
+                id="no loop",
             ),
         ],
     )
@@ -64,7 +67,7 @@ class TestArguments:
         """A block works only on the loop that runs it."""
         with contextlib.closing(asyncio.new_event_loop()) as loop:
             before = state_of(loop)
-            with pytest.raises(ValueError, match=r"^loop must be the running loop .*$"):
+            with pytest.raises(ValueError, match=r"^ctx\.loop must be the running loop .*$"):
                 await thp.mocked_call_later(ctx=SimpleNamespace(loop=loop)).__aenter__()
 
             assert state_of(loop) == before

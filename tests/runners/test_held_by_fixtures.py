@@ -55,6 +55,8 @@ def test_each_test_fails_once_with_the_report_and_the_others_pass(outcome: Outco
     assert re.search(rf"^=+ {len(FAILURES)} failed, {len(TESTS) - len(FAILURES)} passed in", output, re.MULTILINE)
     assert "ERROR" not in output
     assert "Captured" not in output
+    # The tasks of the runner, which wait for those of the tests.
+    assert re.findall(r"task .*\((?:TestRunner|Converter)\..* waits", output) == []
 
 
 @pytest.mark.proves("F1", "F2", "F3", "F4")

@@ -53,8 +53,8 @@ class Dates:
             destination = None
         if destination is None or not _FIRST <= destination <= _LAST:
             raise ValueError(
-                "with datetime=True, start_time must be a date in seconds since 1970, 0001-01-03 to 9999-12-28,"
-                f" got {clock.now!r}"
+                "with datetime=True, start_time must be a date from 0001-01-03 to 9999-12-28,"
+                f" got {clock.now!r} seconds since 1970"
             )
         thread = get_ident()
         if self._travel is not None and self._thread != thread:

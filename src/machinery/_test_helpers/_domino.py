@@ -60,7 +60,7 @@ class FallingDomino:
         self._row = row
         self._num = num
         self.outcome: Future[None] | None = None
-        """What came of it, once it has been knocked over."""
+        """What came of it, once it has fallen."""
         self._waiters: list[Waiter] = []
         self._prune_at = _PRUNE_SLACK
         self.has_been_awaited = False
@@ -152,7 +152,7 @@ class FallingDomino:
     def _result(self) -> Future[None]:
         __tracebackhide__ = True
         if self.outcome is None:
-            raise InvalidStateError(f"{self!r} has not been knocked over yet: await it first")
+            raise InvalidStateError(f"{self!r} has not fallen yet: await it first")
         return self.outcome
 
     def __repr__(self) -> str:
@@ -172,7 +172,7 @@ class FallingDomino:
     def _knock_over_by_hand(self, outcome: Future[None], failure: BaseException | None) -> None:
         __tracebackhide__ = True
         if self.outcome is not None:
-            raise InvalidStateError(f"{self!r} has been knocked over already")
+            raise InvalidStateError(f"{self!r} has fallen already")
         # The chain goes on without anybody awaiting it.
         self.has_been_awaited = True
         self.knock_over(outcome, failure)

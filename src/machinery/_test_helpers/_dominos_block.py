@@ -94,6 +94,9 @@ class DominosBlock:
             )
         )
 
+    def __repr__(self) -> str:
+        return repr(self.row)
+
     def _waiters(self, unfinished: list[AnyTask], own: AnyTask | None) -> tuple[list[tuple[int, str]], list[AnyTask]]:
         """Return who waits for which domino, and the tasks among them."""
         task_of = {id(awaited_future(task)): task for task in unfinished}

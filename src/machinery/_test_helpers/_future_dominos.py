@@ -41,7 +41,7 @@ class Domino(Protocol):
     """
 
     def __await__(self) -> Generator[None]:
-        """Wait for the domino to be knocked over.
+        """Wait for the domino to fall.
 
         A waiter that is cancelled or times out leaves the domino as it was, and still counts as having awaited it. With
         a timeout of 0, ``asyncio.wait_for`` does not wait at all, so the next domino does not fall.
@@ -54,7 +54,7 @@ class Domino(Protocol):
         ...
 
     def add_done_callback(self, cb: Callable[[FutureStatus[None]], None]) -> FutureCallback[None]:
-        """Call ``cb`` with the domino once it has been knocked over, and return ``cb``.
+        """Call ``cb`` with the domino once it has fallen, and return ``cb``.
 
         This counts as awaiting the domino.
 
@@ -71,13 +71,13 @@ class Domino(Protocol):
         ...
 
     def done(self) -> bool:
-        """Return whether the domino has been knocked over."""
+        """Return whether the domino has fallen."""
         ...
 
     def exception(self) -> BaseException | None:
         """Return the exception that the domino was given, or ``None``.
 
-        :raises asyncio.InvalidStateError: if the domino has not been knocked over.
+        :raises asyncio.InvalidStateError: if the domino has not fallen.
         :raises asyncio.CancelledError: if the domino was cancelled.
         """
         ...
@@ -85,14 +85,14 @@ class Domino(Protocol):
     def result(self) -> None:
         """Return ``None``, or raise what awaiting the domino would raise.
 
-        :raises asyncio.InvalidStateError: if the domino has not been knocked over.
+        :raises asyncio.InvalidStateError: if the domino has not fallen.
         """
         ...
 
     def set_exception(self, exc: BaseException) -> None:
         """Knock the domino over by hand, so that awaiting it raises ``exc``.
 
-        :raises asyncio.InvalidStateError: if the domino has been knocked over already.
+        :raises asyncio.InvalidStateError: if the domino has fallen already.
         """
         ...
 
@@ -101,7 +101,7 @@ class Domino(Protocol):
 
         :param value: ``None``, since a domino carries no value.
         :raises TypeError: if ``value`` is anything else.
-        :raises asyncio.InvalidStateError: if the domino has been knocked over already.
+        :raises asyncio.InvalidStateError: if the domino has fallen already.
         """
         ...
 
@@ -152,7 +152,7 @@ class FutureDominos(Protocol):
 
     @property
     def finished(self) -> Event:
-        """Set once all the dominos have been knocked over and what they woke has run."""
+        """Set once all the dominos have fallen and what they woke has run."""
         ...
 
 

@@ -7,6 +7,7 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop
+from collections.abc import Sequence
 from sys import _current_frames, modules
 from threading import Thread, Timer
 from threading import enumerate as all_threads
@@ -56,6 +57,13 @@ def serves_another_task(main: Any) -> bool:
     """Return whether a coroutine only hands a test or a fixture to the task in which anyio's plugin runs them all."""
     frame = getattr(main, "cr_frame", None)
     return frame is not None and frame.f_globals["__name__"] == ANYIO and main.__qualname__.startswith("TestRunner.")
+
+
+def only_runs_tests(frames: Sequence[FrameType]) -> bool:
+    """Return whether a task, by its frames, is anyio's plugin or alt-pytest-asyncio waiting for that of a test."""
+    names = [str(frame.f_globals.get("__name__")) for frame in frames]
+    is_runner = bool(frames) and frames[0].f_code.co_qualname.startswith(("TestRunner.", "Converter."))
+    return is_runner and all(name == ANYIO or name.startswith("alt_pytest_asyncio.") for name in names)
 
 
 def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:

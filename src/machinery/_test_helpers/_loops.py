@@ -11,15 +11,15 @@ from machinery._test_helpers._idle_selector import SelectorHook
 from machinery._test_helpers._idle_uvloop import UvloopHook
 
 
-def running_loop(wanted: object = None) -> AbstractEventLoop:
+def running_loop(wanted: object = None, name: str = "loop") -> AbstractEventLoop:
     """Return the running loop; raise unless it is the wanted one, where one is wanted."""
     __tracebackhide__ = True
     loop = get_running_loop()
     if wanted is None or wanted is loop:
         return loop
     if not isinstance(wanted, AbstractEventLoop):
-        raise TypeError(f"loop must be an event loop or None, got {wanted!r}")
-    raise ValueError(f"loop must be the running loop {loop!r}, got {wanted!r}; leave it out or pass the running loop")
+        raise TypeError(f"{name} must be an event loop or None, got {wanted!r}")
+    raise ValueError(f"{name} must be the running loop {loop!r}, got {wanted!r}; leave it out or pass the running loop")
 
 
 def check_own_loop(loop: AbstractEventLoop, what: object) -> None:
@@ -29,7 +29,8 @@ def check_own_loop(loop: AbstractEventLoop, what: object) -> None:
     if running is not None and running is not loop:
         raise RuntimeError(
             f"{what!r} belongs to {_identified(loop)}, but {_identified(running)} is running: open the block in the"
-            " loop that uses it; for a fixture of pytest-asyncio, give the fixture and the test the same loop_scope"
+            " loop that uses it; under alt-pytest-asyncio, an earlier sync test may have called asyncio.run, which"
+            " takes away the loop of the tests; under pytest-asyncio, give the fixture and the test the same loop_scope"
         )
 
 

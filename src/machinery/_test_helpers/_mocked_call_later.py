@@ -137,7 +137,8 @@ def mocked_call_later(
     :param name: appears in logs, reprs and reports.
     :param autojump_threshold: for how many real seconds the loop has to be idle before the clock moves by itself,
         whatever else is under way; with 0 nothing holds the clock, and with ``math.inf`` only ``add`` moves it.
-        ``None``: the clock waits for work in threads and child processes, up to 2 real seconds for each piece.
+        ``None``: the clock waits for work in threads and child processes and for the answers of servers elsewhere,
+        up to 2 real seconds for each.
     :param datetime: whether ``datetime.now()`` and everything else that ``time-machine`` covers follow the clock; this
         needs that package, which the extra ``datetime`` installs.
     :raises ValueError: on entering, if ``ctx`` belongs to another loop, or ``precision`` or ``start_time`` is out of
@@ -163,7 +164,7 @@ def _made(
     __tracebackhide__ = True
     if ctx is not None and not hasattr(ctx, "loop"):
         raise TypeError(f"ctx must have an attribute `loop`, got {ctx!r}")
-    loop = running_loop(None if ctx is None else ctx.loop)
+    loop = running_loop() if ctx is None else running_loop(ctx.loop, "ctx.loop")
     clock = Clock(start_time=seconds_since_1970(start_time), precision=precision)
     if not isinstance(datetime, bool):
         raise TypeError(f"datetime must be True or False, got {datetime!r}; the date to start at is start_time")

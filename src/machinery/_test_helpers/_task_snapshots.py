@@ -18,9 +18,10 @@ from machinery._test_helpers._asyncio_internals import (
     task_timed_out_by,
 )
 from machinery._test_helpers._idle import IdleHook
-from machinery._test_helpers._known_tools import is_watchdog
+from machinery._test_helpers._known_tools import is_watchdog, only_runs_tests
 from machinery._test_helpers._report import TasksSnapshot
 from machinery._test_helpers._source import (
+    frames_of,
     has_begun,
     is_own,
     is_wrapper,
@@ -73,7 +74,11 @@ def tasks_snapshot(
         failed=failed,
         failed_count=failed_count,
         own=None if own in named else own_line,
-        waiting=[f"{task_name(task)} {doing(task)}" for task in others if task not in named],
+        waiting=[
+            f"{task_name(task)} {doing(task)}"
+            for task in others
+            if task not in named and not only_runs_tests([*frames_of(task)])
+        ],
         polling=[f"{whose(task, own)}\nat {waits_at(task)}" for task in polling] if hook.is_busy else None,
         busy=[f"{whose(task, own)}\nat {waits_at(task)}" for task in busy]
         or ([name_of(callback) for callback in _users_callbacks(hook.loop)] if hook.is_busy and not polling else ()),
