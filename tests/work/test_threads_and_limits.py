@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any
 
 import pytest
+from anyio import from_thread, to_thread
 
 from machinery import test_helpers as thp
 from machinery._test_helpers import _pieces
 from machinery._test_helpers._known_tools import ANYIO
+from tests.loops import Run, on_every_loop
 from tests.reports.reading import logged, records
 
 
@@ -60,6 +62,119 @@ def test_work_of_an_executor_reads_the_clock_of_its_block() -> None:
         thread.join()
 
     assert time.time() > 1_000_000_000
+
+
+@on_every_loop
+@pytest.mark.proves("T12")
+@pytest.mark.parametrize("kind", ["asyncio", "anyio"])
+def test_a_thread_that_works_on_with_what_the_loop_has_given_it_is_waited_for(run: Run, kind: str) -> None:
+    """Though it has not yet noticed that the result is there when the loop becomes idle."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            if kind == "asyncio":
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(5), loop).result()
+            else:
+                from_thread.run(asyncio.sleep, 5)
+            threading.Event().wait(0.2)
+
+        start = asyncio.to_thread if kind == "asyncio" else to_thread.run_sync
+        async with thp.mocked_call_later(), asyncio.timeout(6):
+            await start(work)
+            assert time.time() == 5
+
+    run(main())
+
+
+@on_every_loop
+@pytest.mark.proves("T12")
+def test_a_thread_that_waits_for_something_else_is_waited_for(run: Run) -> None:
+    """Though it has called into the loop before."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            loop.call_soon_threadsafe(int)
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(threading.Event().wait, 0.4).result()
+
+        async with thp.mocked_call_later(), asyncio.timeout(1):
+            await asyncio.to_thread(work)
+            assert time.time() == 0
+
+    run(main())
+
+
+@on_every_loop
+@pytest.mark.proves("T12")
+@pytest.mark.parametrize("way", ["result", "exception", "wait", "as_completed", "call_soon_threadsafe", "portal"])
+def test_however_a_thread_waits_for_the_loop_it_holds_nothing(
+    run: Run, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By each function of `concurrent.futures` that waits, for whatever the loop is to set."""
+
+    async def sleep() -> None:
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask() -> None:
+            if way == "call_soon_threadsafe":
+                result: Future[None] = Future()
+                loop.call_soon_threadsafe(loop.call_later, 3600, result.set_result, None)
+                result.result()
+                return
+            future = asyncio.run_coroutine_threadsafe(sleep(), loop)
+            if way == "result":
+                future.result()
+            elif way == "exception":
+                future.exception()
+            elif way == "wait":
+                wait([future])
+            else:
+                list(as_completed([future]))
+
+        async with thp.mocked_call_later():
+            if way == "portal":
+                async with from_thread.BlockingPortal() as portal:
+                    await asyncio.to_thread(portal.call, sleep)
+            else:
+                await asyncio.to_thread(ask)
+            assert time.time() == 3600
+
+    run(main())
+
+    assert records(caplog) == []
+
+
+@pytest.mark.proves("T12")
+def test_the_loop_may_serve_a_call_before_the_thread_knows_that_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread is known as one that may wait for the loop by then."""
+    monkeypatch.setattr(_pieces, "HOLD_LIMIT", 30)
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+
+        def call_slowly(*args: Any, **kwargs: Any) -> asyncio.Handle:
+            handle: asyncio.Handle = call(*args, **kwargs)
+            threading.Event().wait(0.05)
+            return handle
+
+        loop.call_soon_threadsafe = call_slowly
+        began = time.perf_counter()
+        async with thp.mocked_call_later():
+            await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(asyncio.sleep(5), loop).result())
+            assert time.time() == 5
+        assert time.perf_counter() - began < 15
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
 
 
 @pytest.mark.proves("T12", "N8")

@@ -7,11 +7,15 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import as_completed, wait
+from functools import partial
+from gc import get_referents
 from sys import _current_frames, modules
 from threading import Thread, Timer
 from threading import enumerate as all_threads
-from types import FrameType
+from types import FrameType, FunctionType, MethodType
 from typing import Any
 
 ANYIO = "anyio._backends._asyncio"
@@ -19,6 +23,7 @@ ANYIO = "anyio._backends._asyncio"
 
 _ASGIREF = {"asgiref.current_thread_executor", "asgiref.sync"}
 _FRAMES_OF_A_WAIT = 5
+_WAITS = frozenset(each.__code__ for each in (ThreadFuture.result, ThreadFuture.exception, as_completed, wait))
 
 
 def is_watchdog(module: object) -> bool:
@@ -84,18 +89,41 @@ def thread_of_anyio_callback(callback: object) -> Thread | None:
     return thread if isinstance(thread, Thread) and type(thread).__module__ == ANYIO else None
 
 
-def waits_for_a_loop(thread: int | None) -> bool:
-    """Return whether a thread that has called into a loop waits for the result.
+def results_set_by(*parts: Any, depth: int = 3) -> Iterator[ThreadFuture[Any]]:
+    """Yield the futures that a callback and its arguments refer to, since it may set them for a thread that waits.
+
+    Of ``asyncio.run_coroutine_threadsafe`` and of anyio the callback is a closure.
+    """
+    for part in parts:
+        if isinstance(part, ThreadFuture):
+            yield part
+        elif depth:
+            inner = part if isinstance(part, tuple) else ()
+            if isinstance(part, partial):
+                inner = part.func, *part.args, *part.keywords.values()
+            elif isinstance(part, (FunctionType, MethodType)):
+                cells = getattr(part, "__closure__", None) or ()
+                # A cell without contents is one of a variable that has been deleted.
+                contents = [content for cell in cells for content in get_referents(cell)]
+                inner = getattr(part, "__self__", None), *contents
+            yield from results_set_by(*inner, depth=depth - 1)
+
+
+def waits_for_a_loop(thread: int, results: Iterable[ThreadFuture[Any]]) -> bool:
+    """Return whether a thread that has called into a loop waits for a result.
+
+    :param results: those that the loop will set; once all are there, the thread waits for something else, or has only
+        not noticed yet. Those of asgiref are not known.
 
     That is what ``asyncio.run_coroutine_threadsafe``, ``anyio.from_thread`` and asgiref's ``async_to_sync`` do. Only
     the code of its frames is looked at: to read the variables of a running thread may crash some interpreters.
     """
-    frame = _current_frames().get(thread) if thread is not None else None
-    result = getattr(getattr(modules.get("concurrent.futures._base"), "Future", None), "result", None)
+    frame = _current_frames().get(thread)
+    waits = frozenset() if all(result.done() for result in results) else _WAITS
     for _ in range(_FRAMES_OF_A_WAIT):
         if frame is None:
             break
-        if frame.f_code is getattr(result, "__code__", None) or frame.f_globals.get("__name__") in _ASGIREF:
+        if frame.f_code in waits or frame.f_globals.get("__name__") in _ASGIREF:
             return True
         frame = frame.f_back
     return False

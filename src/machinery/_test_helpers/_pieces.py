@@ -4,7 +4,8 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import Task
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
 from logging import getLogger
 from typing import Any
 from weakref import ref
@@ -92,8 +93,8 @@ class Pieces:
     def __init__(self, hook: IdleHook) -> None:
         self.under_way: dict[Hashable, Piece] = {}
         """The keys are the objects that identify them: a future, a transport, a thread, a connection."""
-        self.calling_threads: set[int] = set()
-        """Threads that have called into this loop, and may wait for it now."""
+        self.results_of: dict[int, list[Future[Any]]] = {}
+        """The threads that have called into this loop, and may wait for it now, and what it will set for them."""
         self.has_moved = True
         """Whether nothing has held the clock or the dominos since they last moved."""
         self._hook = hook
@@ -127,7 +128,7 @@ class Pieces:
         """Forget a piece of work that nothing waits for any more."""
         piece = self.under_way.pop(key, None)
         if piece is not None and piece.thread is not None:
-            self.calling_threads.discard(piece.thread)
+            self.results_of.pop(piece.thread, None)
         return piece
 
     def note_answer(self, key: Hashable, asker: TaskReference) -> None:
@@ -158,7 +159,7 @@ class Pieces:
             wait = min(wait, self._held_since + STANDSTILL_LIMIT - now)
             if wait > 0:
                 # There is no event when a thread that has called into this loop begins to wait for it.
-                may_wait_for_loop = any(piece.thread in self.calling_threads for piece in holding)
+                may_wait_for_loop = any(piece.thread in self.results_of for piece in holding)
                 return min(wait, _POLL) if may_wait_for_loop else wait
             self._ignore_what_keeps_beginning()
             holding = [piece for piece in holding if not self._holds_nothing(piece)]
@@ -177,7 +178,14 @@ class Pieces:
         """Return whether a piece is not waited for: work keeps beginning there, or its thread waits for this loop."""
         if piece.source in self._ignored:
             return True
-        return piece.thread in self.calling_threads and waits_for_a_loop(piece.thread)
+        if piece.thread is None or piece.thread not in self.results_of:
+            return False
+        return waits_for_a_loop(piece.thread, self.results_of[piece.thread])
+
+    def note_call(self, thread: int, results: Iterable[Future[Any]]) -> None:
+        """Note that a thread calls into this loop, which will set these results."""
+        unset = [each for each in self.results_of.get(thread, ()) if not each.done()]
+        self.results_of[thread] = [*unset, *results]
 
     def _second_chance(self, pieces: list[Piece], now: float) -> float:
         if not pieces:

@@ -12,7 +12,7 @@ from threading import Thread, get_ident
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import keeps_functions_here
-from machinery._test_helpers._known_tools import ANYIO, busy_anyio_threads, thread_of_anyio_callback
+from machinery._test_helpers._known_tools import ANYIO, busy_anyio_threads, results_set_by, thread_of_anyio_callback
 from machinery._test_helpers._pieces import Piece, Pieces
 from machinery._test_helpers._source import place_of_caller
 from machinery._test_helpers._time_module import bound_to_clock
@@ -45,13 +45,14 @@ class ThreadWork:
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
         """Call a callback from another thread, as the loop does."""
-        handle = self._call_soon_threadsafe(callback, *args, **kwargs)
         thread = thread_of_anyio_callback(callback)
+        if thread is None:
+            # The loop may serve the call before this has returned.
+            self._pieces.note_call(get_ident(), results_set_by(callback, args))
+        handle = self._call_soon_threadsafe(callback, *args, **kwargs)
         if thread is not None:
             # It has finished one piece of work, and may have got the next one before we check.
             self._pieces.end(thread)
-        else:
-            self._pieces.calling_threads.add(get_ident())
         return handle
 
     def look_around(self) -> None:
