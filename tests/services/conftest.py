@@ -35,6 +35,8 @@ NOT_ON_UVLOOP = {
     "test_a_timeout_without_a_task_waits_for_the_parts_of_an_answer": "that a callback has asked",
     "test_a_tls_connection_may_be_older_than_the_block": "TLS that began before the block",
     "test_datagrams_between_two_sockets_of_this_loop": "datagrams, which it cannot send by `sock_sendto`",
+    "closed server": "that a connection was accepted before the block, if its server does not listen any more",
+    "test_a_server_of_datagrams_in_this_loop_may_be_named": "datagrams",
 }
 
 

@@ -36,6 +36,8 @@ coroutine behind ``asyncio.sleep(0)``, the names of the functions that run loops
     Who waits for what, and who set it. Without them reports say less.
 ``loop._transports``, ``_stream_reader`` of stream protocols, ``_waiter`` of stream readers
     Whether a task waits for a server to speak first. Without them a server gets only some 50 ms for that.
+``loop._transports``, ``_server`` of transports
+    Whether a connection that is older than the block was accepted. Without them the client seems to owe an answer.
 ``loop._transports``, ``_sslobj`` of asyncio's protocol for TLS
     What a connection that is older than the block sends inside TLS. Without them session tickets count as answers.
 ``asyncio.futures._set_result_unless_cancelled``
@@ -226,6 +228,11 @@ def protocol_of(loop: AbstractEventLoop, fd: int) -> Any:
     """Return the protocol that a loop has for a file; ``None`` if there is none."""
     transport = getattr(loop, "_transports", _NO_TRANSPORTS).get(fd)
     return None if transport is None else transport.get_protocol()
+
+
+def is_accepted(loop: AbstractEventLoop, fd: int) -> bool:
+    """Return whether a file is a connection that a server of the loop has accepted."""
+    return getattr(getattr(loop, "_transports", _NO_TRANSPORTS).get(fd), "_server", None) is not None
 
 
 def tls_of(protocol: Any) -> SSLObject | None:

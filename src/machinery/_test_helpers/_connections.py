@@ -9,12 +9,12 @@ PYTEST_DONT_REWRITE
 
 from asyncio import Task, current_task
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from selectors import EVENT_READ
 from ssl import SSLObject
 from typing import Any
 
-from machinery._test_helpers._asyncio_internals import protocol_of, task_waiting_for_stream, tls_of
+from machinery._test_helpers._asyncio_internals import is_accepted, protocol_of, task_waiting_for_stream, tls_of
 from machinery._test_helpers._debts import Debts
 from machinery._test_helpers._idle import IdleHook
 from machinery._test_helpers._pieces import Pieces, task_reference
@@ -39,7 +39,7 @@ class Connections:
     @cached_property
     def sockets(self) -> Sockets:
         """The sockets of the loop."""
-        return Sockets(self._hook.files, self._forget)
+        return Sockets(self._hook.files, partial(is_accepted, self._hook.loop), self._forget)
 
     @cached_property
     def _tls(self) -> TlsSessions:
@@ -117,7 +117,7 @@ class Connections:
         If only its number is known, we do not see what is sent on it, so each wait counts as waiting for an answer.
         """
         connection = self.sockets.of_file(file)
-        if isinstance(file, int) or connection.is_asked or not connection.has_spoken:
+        if (isinstance(file, int) and not connection.is_same()) or connection.is_asked or not connection.has_spoken:
             self._debts.owe(connection)
 
     def note_listening(self, fd: int) -> None:

@@ -41,13 +41,15 @@ class OwnEnds:
             ends.peer is None
             or (socket is not None and socket in self._accepted)
             or ends.local in self._served
-            or self.has(ends.peer)
-            or any(each.is_listening and each.is_at(ends.local) for each in self._all())
+            or self.has(ends.peer, is_datagram=ends.is_datagram)
+            or any(each.serves(ends.local) for each in self._all())
         )
 
-    def has(self, address: Address) -> bool:
+    def has(self, address: Address, *, is_datagram: bool) -> bool:
         """Return whether a socket of this loop receives what is sent to an address."""
-        return address in self._served or any(each.is_at(address) for each in self._all())
+        if not is_datagram and address in self._served:
+            return True
+        return any(each.is_datagram is is_datagram and each.is_at(address) for each in self._all())
 
     def _all(self) -> list[Ends]:
         for fd in self._files():

@@ -43,6 +43,14 @@ class Ends(NamedTuple):
         (host, port), (wanted, wanted_port) = self.local, address
         return port == wanted_port and host in _ANY_HOST and wanted.startswith(_THIS_HOST)
 
+    def serves(self, address: Address | None) -> bool:
+        """Return whether this socket has accepted a connection whose local address is this one."""
+        if not self.is_listening:
+            return False
+        # An address of this machine is one of those that a server on all of them has.
+        is_on_all = isinstance(self.local, tuple) and isinstance(address, tuple) and self.local[0] in _ANY_HOST
+        return self.local[1:] == address[1:] if is_on_all else self.is_at(address)
+
     def __str__(self) -> str:
         if self.is_listening:
             return f"a client of {address_text(self.local)}"
@@ -88,7 +96,8 @@ def normal(address: Any) -> Address | None:
     """Return an address in a form that is equal for both ends of a connection; ``None`` for an empty one."""
     if isinstance(address, tuple):
         host, port = address[:2]
-        return str(host).partition("%")[0].removeprefix(_MAPPED), port
+        host = str(host).partition("%")[0].removeprefix(_MAPPED)
+        return "127.0.0.1" if host == "localhost" else host, port
     return address or None
 
 

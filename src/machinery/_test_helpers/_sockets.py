@@ -50,8 +50,15 @@ class Connection:
 class Sockets:
     """The sockets of a loop that have been used in a block."""
 
-    def __init__(self, files: Callable[[], Collection[int]], forget: Callable[[Connection], object]) -> None:
+    def __init__(
+        self,
+        files: Callable[[], Collection[int]],
+        is_accepted: Callable[[int], bool],
+        forget: Callable[[Connection], object],
+    ) -> None:
         self._own_ends = OwnEnds(files)
+        self._is_accepted = is_accepted
+        """Returns whether a file is a connection that a server of the loop has accepted, also before the block."""
         self._forget = forget
         """Called with connections that no longer exist."""
         self._destinations: dict[Address | None, bool] = {}
@@ -117,10 +124,13 @@ class Sockets:
             return True
         if connection.destination is not None:
             if connection.destination not in self._destinations:
-                self._destinations[connection.destination] = self._own_ends.has(connection.destination)
+                self._destinations[connection.destination] = self._own_ends.has(
+                    connection.destination, is_datagram=True
+                )
             return self._destinations[connection.destination]
         if connection.owes_nothing is None and not ends.is_connecting:
-            connection.owes_nothing = self._own_ends.owes_nothing(ends, connection.socket())
+            is_own = self._own_ends.owes_nothing(ends, connection.socket())
+            connection.owes_nothing = is_own or self._is_accepted(connection.fd)
         return bool(connection.owes_nothing)
 
 

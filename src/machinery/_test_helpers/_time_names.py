@@ -78,7 +78,7 @@ class TimeNames:
         while self._replaced:
             namespace, name = self._replaced.pop()
             self._put_back(namespace, name)
-        if self._are_other_modules() or _has_grown(_references(self._virtual), self._virtual_references):
+        if len(modules) != self._module_count or _has_grown(_references(self._virtual), self._virtual_references):
             for root, _, _, namespace in _modules():
                 if root != "machinery":
                     for name in _names_of(namespace, self._real_by_id):
@@ -94,14 +94,12 @@ class TimeNames:
 
     def _may_be_others(self) -> bool:
         return (
-            self._are_other_modules()
+            len(modules) != self._module_count
+            # A new module may have replaced one that is not among the known ones.
+            or _newest_module() is not self._newest_module
             or _has_grown(_references(self._real), self._real_references)
             or any(modules.get(key) is not module for key, module, _, _ in self._known)
         )
-
-    def _are_other_modules(self) -> bool:
-        # A new module may have replaced one that is not among the known ones.
-        return len(modules) != self._module_count or _newest_module() is not self._newest_module
 
     def _look_for_names(self) -> None:
         module_count, newest_module = len(modules), _newest_module()
