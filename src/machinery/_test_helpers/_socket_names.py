@@ -45,11 +45,10 @@ class Ends(NamedTuple):
 
     def serves(self, address: Address | None) -> bool:
         """Return whether this socket has accepted a connection whose local address is this one."""
-        if not self.is_listening:
-            return False
-        # An address of this machine is one of those that a server on all of them has.
-        is_on_all = isinstance(self.local, tuple) and isinstance(address, tuple) and self.local[0] in _ANY_HOST
-        return self.local[1:] == address[1:] if is_on_all else self.is_at(address)
+        if self.is_listening and isinstance(self.local, tuple) and isinstance(address, tuple):
+            # Whatever address of this machine that is, a server on all of them has it.
+            return self.local[1] == address[1] and self.local[0] in (address[0], *_ANY_HOST)
+        return self.is_listening and self.is_at(address)
 
     def __str__(self) -> str:
         if self.is_listening:

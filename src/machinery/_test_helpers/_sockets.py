@@ -122,12 +122,11 @@ class Sockets:
         ends, server = connection.ends, self.server_of(connection)
         if ends is None or (ends.is_datagram and server is None):
             return True
-        if connection.destination is not None:
-            if connection.destination not in self._destinations:
-                self._destinations[connection.destination] = self._own_ends.has(
-                    connection.destination, is_datagram=True
-                )
-            return self._destinations[connection.destination]
+        destination = connection.destination
+        if destination is not None:
+            if destination not in self._destinations:
+                self._destinations[destination] = self._own_ends.has(destination, is_datagram=True)
+            return self._destinations[destination]
         if connection.owes_nothing is None and not ends.is_connecting:
             is_own = self._own_ends.owes_nothing(ends, connection.socket())
             connection.owes_nothing = is_own or self._is_accepted(connection.fd)
