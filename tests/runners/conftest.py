@@ -86,6 +86,7 @@ HELD_BY_FIXTURES: dict[str, dict[str, list[str]]] = {
 }
 DISTURBED = [*PLUGIN, *VERBOSE, "disturbed.py"]
 LEFT_BEHIND = [*PLUGIN, "-p", "pytest_timeout", *VERBOSE, "left_behind.py"]
+LEFT_BY_FIXTURES = [*PLUGIN, *VERBOSE, "left_by_fixtures.py"]
 OTHER_LOOP = "in_another_loop.py"
 INTERRUPTED = [*PLUGIN, "interrupted.py"]
 RERUNS = ["-p", "pytest_rerunfailures", "--reruns", "1"]
@@ -130,12 +131,15 @@ RUNS: dict[str, dict[str, list[str]]] = {
         "plain": [*ALT, *watchdog(30), *DISTURBED],
         "interrupted": [*ALT, *watchdog(30), *INTERRUPTED],
         "signal": [*ALT, *watchdog(30), *LEFT_BEHIND],
+        "left by fixtures": [*ALT, *watchdog(30), *LEFT_BY_FIXTURES],
     },
     "disturbed, pytest-asyncio": {
         "plain": [*ASYNCIO, *scope("function"), *DISTURBED],
         "interrupted": [*ASYNCIO, *scope("function"), *INTERRUPTED],
         "signal": [*ASYNCIO, *scope("function"), *LEFT_BEHIND],
         "signal, session": [*ASYNCIO, *scope("session"), *LEFT_BEHIND],
+        "left by fixtures": [*ASYNCIO, *scope("function"), *LEFT_BY_FIXTURES],
+        "left by fixtures, session": [*ASYNCIO, *scope("session"), *LEFT_BY_FIXTURES],
         "in random order": [*ASYNCIO, *scope("function"), "-p", "pytest_randomly", *DISTURBED],
         "in workers": [*ASYNCIO, *scope("function"), *XDIST, *DISTURBED],
         **({"once more": [*ASYNCIO, *scope("function"), *RERUNS, *DISTURBED]} if HAS_RERUNFAILURES else {}),
@@ -147,6 +151,7 @@ RUNS: dict[str, dict[str, list[str]]] = {
     "disturbed, anyio": {
         "plain": [*ANYIO, *DISTURBED],
         "signal": [*ANYIO, *LEFT_BEHIND],
+        "left by fixtures": [*ANYIO, *LEFT_BY_FIXTURES],
     },
 }
 WITHOUT_PYTEST = {

@@ -120,6 +120,33 @@ def test_a_block_that_a_signal_has_left_behind_is_closed(outcome: Outcome, runne
     assert "Captured log teardown" not in output
 
 
+@pytest.mark.proves("F1", "F2", "F3", "F4")
+@pytest.mark.parametrize(
+    ("runner", "run"),
+    [
+        ("alt-pytest-asyncio", "left by fixtures"),
+        ("pytest-asyncio", "left by fixtures"),
+        ("pytest-asyncio", "left by fixtures, session"),
+        ("anyio", "left by fixtures"),
+    ],
+)
+def test_a_block_that_the_test_has_entered_and_a_fixture_leaves_ends_with_the_test(
+    outcome: Outcome, runner: str, run: str
+) -> None:
+    """Each failure is told once, with the reports, and the next test passes."""
+    code, output = outcome(f"disturbed, {runner}", run)
+
+    both = {"virtual time 'of a test'": 1, "dominos 'of a test'": 1}
+    assert code == 1, output
+    assert reports(output) == {
+        "test_stuck": both,
+        "test_stuck_without_noticing": {"virtual time 'of a test'": 1},
+        "test_fails": both,
+    }, output
+    assert len(re.findall(r"^E +machinery\.test_helpers\.Stuck: deadlock", output, re.MULTILINE)) == 2, output
+    assert re.search(r"^=+ 3 failed, 1 passed in", output, re.MULTILINE), output
+
+
 @pytest.mark.proves("F2", "F3", "F5")
 def test_what_is_left_open_is_closed_and_what_others_hold_is_left_alone(outcome: Outcome) -> None:
     """Blocks of tests that passed, of fixtures without teardown, of another thread, and of a wider fixture."""

@@ -67,6 +67,18 @@ class OpenBlock:
     def _log_report(self, reason: str) -> None:
         self.watch.log_report(reason)
 
+    def end_of_task(self, error: BaseException | None) -> BaseException | None:
+        """Add the report to what ends the task that has entered this block and that somebody else will leave.
+
+        Return the exception to raise instead, if any.
+        """
+        own = self._watches[0]
+        if own.task is None or own.task is not current_task():
+            return None
+        replacement = own.ending(error)
+        self.has_failed = self.has_failed or (replacement or error) is not None
+        return replacement
+
     def close(self) -> None:
         """Undo everything, also on behalf of a task that has not left the block."""
         self.is_closed = True

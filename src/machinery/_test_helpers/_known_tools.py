@@ -21,6 +21,7 @@ from typing import Any
 ANYIO = "anyio._backends._asyncio"
 """The module that has to be loaded for there to be threads of anyio."""
 
+_PACKAGE = f"{__name__.rpartition('.')[0]}."
 _ASGIREF = {"asgiref.current_thread_executor", "asgiref.sync"}
 _FRAMES_OF_A_WAIT = 5
 _WAITS = frozenset(each.__code__ for each in (ThreadFuture.result, ThreadFuture.exception, as_completed, wait))
@@ -68,7 +69,7 @@ def only_runs_tests(frames: Sequence[FrameType]) -> bool:
     """Return whether a task, by its frames, is anyio's plugin or alt-pytest-asyncio waiting for that of a test."""
     names = [str(frame.f_globals.get("__name__")) for frame in frames]
     is_runner = bool(frames) and frames[0].f_code.co_qualname.startswith(("TestRunner.", "Converter."))
-    return is_runner and all(name == ANYIO or name.startswith("alt_pytest_asyncio.") for name in names)
+    return is_runner and all(name == ANYIO or name.startswith(("alt_pytest_asyncio.", _PACKAGE)) for name in names)
 
 
 def is_test_tools_thread(thread: object, frame: FrameType | None) -> bool:

@@ -197,6 +197,12 @@ class TaskWatch:
         self._add_report(error, log=log, from_outside=from_outside)
         return None
 
+    def ending(self, error: BaseException | None) -> BaseException | None:
+        """Do what :meth:`leaving` does when the task ends in the block, which somebody else will leave."""
+        replacement = self.leaving(error, log=False)
+        self._stuck, self._own_cancels = None, 0
+        return replacement
+
     def _take_back_cancels(self) -> bool:
         """Undo our own cancellations; return whether there are others."""
         if self.task is None:

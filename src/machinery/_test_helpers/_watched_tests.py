@@ -62,15 +62,24 @@ class WatchedTest:
                     # anyio's plugin runs the next tests in this task too.
                     self._given_up[run].uncancel()
                     return None
-                raise_in_place(run.end(error), error)
+                raise_in_place(self._end(run, error), error)
                 error.__traceback__ = drop_hidden_start(error.__traceback__)
                 raise
-            raise_in_place(run.end(None), None)
+            raise_in_place(self._end(run, None), None)
             return result
 
         # alt-pytest-asyncio names the file and line of the test in its own failures.
         run_test.__original__ = function  # type: ignore[attr-defined]
         return run_test
+
+    def _end(self, run: WatchedRun, error: BaseException | None) -> BaseException | None:
+        """End a run; return what to raise in place of its exception, if anything."""
+        leaving = error
+        for block in _opened_since(self._before):
+            # A fixture, such as one with an AsyncExitStack, will leave it in another task.
+            leaving = block.end_of_task(leaving) or leaving
+        leaving = run.end(leaving) or leaving
+        return None if leaving is error else leaving
 
     def _begin_run(self) -> WatchedRun:
         __tracebackhide__ = True
