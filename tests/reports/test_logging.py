@@ -8,6 +8,7 @@ import pytest
 
 from machinery import helpers as hp
 from machinery import test_helpers as thp
+from machinery._test_helpers._block import open_blocks
 from tests.dominos import fall
 from tests.reports.reading import records
 
@@ -117,6 +118,14 @@ class TestNames:
         missing = [(each, part) for each, parts in zip(reprs, told, strict=True) for part in parts if part not in each]
         assert missing == []
         assert [each for each in reprs if "'race'" not in each] == []
+
+    @pytest.mark.proves("B2", "F6")
+    async def test_the_plugin_names_dominos_as_the_user_sees_them(self) -> None:
+        """In its error about a test that runs in another loop."""
+        async with thp.future_dominos(expected=0, name="race") as futs:
+            block = open_blocks[-1]
+
+            assert repr(block.content) == repr(futs) == "<dominos of 'race': 0 of 0 have fallen>"
 
     @pytest.mark.proves("B2", "D7")
     @pytest.mark.parametrize("retrieved", [[1], [1, 2]], ids=["not accessed", "not completed"])
