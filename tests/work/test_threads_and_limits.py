@@ -1,10 +1,12 @@
 """Work that waits for the loop, and work that keeps beginning, do not hold a block for long."""
 
 import asyncio
+import gc
 import re
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
 from typing import Any
@@ -175,6 +177,32 @@ def test_the_loop_may_serve_a_call_before_the_thread_knows_that_it_was_made(monk
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(main())
+
+
+@pytest.mark.proves("T12")
+def test_what_the_loop_gives_to_a_thread_is_not_kept() -> None:
+    """Not even what it gives last."""
+    given: list[weakref.ref[Future[int]]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask() -> None:
+            future = asyncio.run_coroutine_threadsafe(asyncio.sleep(1, 5), loop)
+            given.append(weakref.ref(future))
+            future.result()
+
+        async with thp.mocked_call_later():
+            thread = threading.Thread(target=ask)
+            thread.start()
+            while not given:
+                await asyncio.sleep(0)
+            await asyncio.sleep(2)
+            thread.join()
+            gc.collect()
+            assert given[0]() is None
+
+    asyncio.run(main())
 
 
 @pytest.mark.proves("T12", "N8")

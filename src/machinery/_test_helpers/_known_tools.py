@@ -7,7 +7,7 @@ PYTEST_DONT_REWRITE
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import as_completed, wait
 from functools import partial
@@ -110,17 +110,17 @@ def results_set_by(*parts: Any, depth: int = 3) -> Iterator[ThreadFuture[Any]]:
             yield from results_set_by(*inner, depth=depth - 1)
 
 
-def waits_for_a_loop(thread: int, results: Iterable[ThreadFuture[Any]]) -> bool:
+def waits_for_a_loop(thread: int, results: Collection[ThreadFuture[Any]]) -> bool:
     """Return whether a thread that has called into a loop waits for a result.
 
-    :param results: those that the loop will set; once all are there, the thread waits for something else, or has only
-        not noticed yet. Those of asgiref are not known.
+    :param results: those that the loop will still set; without any, the thread waits for something else, or has only
+        not noticed yet that its result is there. Those of asgiref are not known.
 
     That is what ``asyncio.run_coroutine_threadsafe``, ``anyio.from_thread`` and asgiref's ``async_to_sync`` do. Only
     the code of its frames is looked at: to read the variables of a running thread may crash some interpreters.
     """
     frame = _current_frames().get(thread)
-    waits = frozenset() if all(result.done() for result in results) else _WAITS
+    waits = _WAITS if results else ()
     for _ in range(_FRAMES_OF_A_WAIT):
         if frame is None:
             break

@@ -93,7 +93,7 @@ class Pieces:
     def __init__(self, hook: IdleHook) -> None:
         self.under_way: dict[Hashable, Piece] = {}
         """The keys are the objects that identify them: a future, a transport, a thread, a connection."""
-        self.results_of: dict[int, list[Future[Any]]] = {}
+        self.results_of: dict[int, list[ref[Future[Any]]]] = {}
         """The threads that have called into this loop, and may wait for it now, and what it will set for them."""
         self.has_moved = True
         """Whether nothing has held the clock or the dominos since they last moved."""
@@ -180,12 +180,15 @@ class Pieces:
             return True
         if piece.thread is None or piece.thread not in self.results_of:
             return False
-        return waits_for_a_loop(piece.thread, self.results_of[piece.thread])
+        return waits_for_a_loop(piece.thread, self._unset_results(piece.thread))
 
     def note_call(self, thread: int, results: Iterable[Future[Any]]) -> None:
         """Note that a thread calls into this loop, which will set these results."""
-        unset = [each for each in self.results_of.get(thread, ()) if not each.done()]
-        self.results_of[thread] = [*unset, *results]
+        self.results_of[thread] = [ref(result) for result in (*self._unset_results(thread), *results)]
+
+    def _unset_results(self, thread: int) -> list[Future[Any]]:
+        results = [result() for result in self.results_of.get(thread, ())]
+        return [result for result in results if result is not None and not result.done()]
 
     def _second_chance(self, pieces: list[Piece], now: float) -> float:
         if not pieces:
