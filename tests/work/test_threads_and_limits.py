@@ -183,6 +183,7 @@ def test_the_loop_may_serve_a_call_before_the_thread_knows_that_it_was_made(monk
 def test_what_the_loop_gives_to_a_thread_is_not_kept() -> None:
     """Not even what it gives last."""
     given: list[weakref.ref[Future[int]]] = []
+    called = threading.Event()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -190,13 +191,13 @@ def test_what_the_loop_gives_to_a_thread_is_not_kept() -> None:
         def ask() -> None:
             future = asyncio.run_coroutine_threadsafe(asyncio.sleep(1, 5), loop)
             given.append(weakref.ref(future))
+            called.set()
             future.result()
 
         async with thp.mocked_call_later():
             thread = threading.Thread(target=ask)
             thread.start()
-            while not given:
-                await asyncio.sleep(0)
+            called.wait(10)
             await asyncio.sleep(2)
             thread.join()
             gc.collect()
