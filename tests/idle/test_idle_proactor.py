@@ -242,6 +242,7 @@ class TestResting:
             def on_loop_closed(self) -> None: ...
 
         monkeypatch.setattr(_idle_selector, "monotonic", lambda: now)
+        monkeypatch.setattr(_idle_selector, "COUNTED_AT_ONCE", 5.0)
         loop, selector, patient = asyncio.new_event_loop(), Selector(), Patient()
         try:
             hook = _idle_selector.SelectorHook(loop, selector)

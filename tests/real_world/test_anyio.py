@@ -1,7 +1,6 @@
 """Anyio on the loop that is there."""
 
 import math
-import sys
 import time
 
 import pytest
@@ -13,6 +12,7 @@ import anyio.to_thread
 
 from machinery import test_helpers as thp
 from tests.loops import Run, on_every_loop
+from tests.programs import PYTHON
 
 
 @on_every_loop
@@ -76,7 +76,7 @@ def test_threads_and_processes_are_not_overtaken(run: Run) -> None:
         async with thp.mocked_call_later():
             with anyio.fail_after(5):
                 await anyio.to_thread.run_sync(time.sleep, 0.05)
-                done = await anyio.run_process([sys.executable, "-c", "print('done')"])
+                done = await anyio.run_process([*PYTHON, "-c", "print('done')"])
             assert done.stdout.strip() == b"done"
             assert time.time() == 0
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import subprocess
-import sys
 import time
 
 import pytest
 
 from machinery import test_helpers as thp
 from tests.loops import Run, on_every_loop
+from tests.programs import PYTHON
 
 WORKER = """
 import sys, time
@@ -27,7 +27,7 @@ def test_a_worker_that_answers_is_not_overtaken(run: Run) -> None:
     async def body() -> None:
         async with thp.mocked_call_later():
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                *PYTHON, "-c", WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
             assert process.stdin is not None
             assert process.stdout is not None

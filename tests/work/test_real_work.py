@@ -5,7 +5,6 @@ import contextlib
 import functools
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,14 +15,17 @@ import anyio.to_thread
 import pytest
 
 from machinery import test_helpers as thp
-from machinery._test_helpers import _thread_work
+from machinery._test_helpers import _idle_selector, _idle_uvloop, _thread_work
+from machinery._test_helpers._idle import COUNTED_AT_ONCE
+from machinery._test_helpers._real_time import monotonic
 from tests.loops import Run, on_every_loop
+from tests.programs import PYTHON
 from tests.reports.reading import logged
 from tests.state import state_of
 
 AWHILE = 0.05
-NAP = [sys.executable, "-c", f"import time; time.sleep({AWHILE}); print('done')"]
-FOR_EVER = [sys.executable, "-c", "input()"]
+NAP = [*PYTHON, "-c", f"import time; time.sleep({AWHILE}); print('done')"]
+FOR_EVER = [*PYTHON, "-c", "input()"]
 
 Work = Callable[[], Awaitable[object]]
 
@@ -389,6 +391,34 @@ class TestTheBound:
                     await asyncio.to_thread(released.wait)
                     assert time.time() == 0
 
+        run(body())
+
+        assert logged(caplog) == []
+
+    @on_every_loop
+    @pytest.mark.proves("T12")
+    def test_a_pause_of_the_whole_machine_does_not_count(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Work elsewhere has paused as well."""
+        paused = threading.Event()
+
+        def monotonic_with_pause() -> float:
+            return monotonic() + 30 * paused.is_set()
+
+        def work() -> None:
+            # The loop waits by then.
+            threading.Event().wait(AWHILE)
+            paused.set()
+            threading.Event().wait(2 * COUNTED_AT_ONCE)
+
+        async def body() -> None:
+            async with thp.mocked_call_later(), asyncio.timeout(5):
+                await asyncio.to_thread(work)
+                assert time.time() == 0
+
+        for hook in (_idle_selector, _idle_uvloop):
+            monkeypatch.setattr(hook, "monotonic", monotonic_with_pause)
         run(body())
 
         assert logged(caplog) == []

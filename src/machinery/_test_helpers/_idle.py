@@ -22,6 +22,9 @@ BUSY_AFTER = 100
 _SAMPLE_EVERY = 11
 """Tasks that take turns do so in short cycles, and this is a multiple of none."""
 
+COUNTED_AT_ONCE = 0.1
+"""How many seconds of one wait count as idle at most: if the whole machine pauses, work elsewhere pauses with it."""
+
 
 class Turn(IntEnum):
     """The order in which listeners are asked."""
@@ -118,7 +121,7 @@ class IdleHook(abc.ABC):
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
         self.total_idle_seconds = 0.0
-        """Real seconds for which the loop has been idle so far, while a listener had asked to be asked again."""
+        """Real seconds for which the loop has been idle so far, no wait counting for more than `COUNTED_AT_ONCE`."""
         self.times_idle = 0
         self.events_seen = 0
         """How many iterations have begun with events from the selector."""

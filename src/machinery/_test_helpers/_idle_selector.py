@@ -18,7 +18,7 @@ from machinery._test_helpers._asyncio_internals import (
     registered_files,
     signal_handlers,
 )
-from machinery._test_helpers._idle import BUSY_AFTER, IdleHook
+from machinery._test_helpers._idle import BUSY_AFTER, COUNTED_AT_ONCE, IdleHook
 from machinery._test_helpers._patches import Patches
 from machinery._test_helpers._real_time import in_real_time, monotonic
 from machinery._test_helpers._wakeups import only_connections, only_watchdogs_are_due, possible_wakeups
@@ -154,10 +154,11 @@ class SelectorHook(IdleHook):
         began, self._idle_before = last - self._idle_before, 0.0
         timer_due_at = inf if timeout is None else last + timeout
         while last < timer_due_at:
-            limit = min(wait, timer_due_at - last)
+            limit = min(wait, timer_due_at - last, inf if wait == inf else COUNTED_AT_ONCE)
             events = self._real_select(None if limit == inf else limit)
             now = monotonic()
-            self.total_idle_seconds, last = self.total_idle_seconds + now - last, now
+            self.total_idle_seconds += min(now - last, COUNTED_AT_ONCE)
+            last = now
             if events:
                 return events
             wait = self._ask(now - began)

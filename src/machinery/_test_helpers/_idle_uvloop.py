@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from machinery._test_helpers._asyncio_internals import uvloop_backend
-from machinery._test_helpers._idle import IdleHook
+from machinery._test_helpers._idle import COUNTED_AT_ONCE, IdleHook
 from machinery._test_helpers._real_time import monotonic
 
 # Windows has neither.
@@ -149,7 +149,7 @@ class UvloopHook(IdleHook):
         now = monotonic()
         if self._idle_since is None:
             self._idle_since = self._idle_counted = now
-        self.total_idle_seconds += now - self._idle_counted
+        self.total_idle_seconds += min(now - self._idle_counted, COUNTED_AT_ONCE)
         self._idle_counted = now
         return now - self._idle_since
 
