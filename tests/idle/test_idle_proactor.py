@@ -257,6 +257,41 @@ class TestResting:
         assert hook.total_idle_seconds == 8
         assert "select" not in vars(selector)
 
+    @pytest.mark.proves("T11")
+    def test_a_timer_that_is_due_comes_before_listeners(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A machine that pauses makes both due at once, and a watchdog must not find that its test has ended."""
+        now = 0.0
+        asked: list[float] = []
+
+        class Selector:
+            """Waits for much longer than it should."""
+
+            def select(self, timeout: float | None = None) -> Sequence[object]:
+                nonlocal now
+                now += 30
+                return []
+
+        class Patient:
+            """Acts once the loop has been idle for five seconds."""
+
+            turn = Turn.DEADLOCKS
+
+            def on_idle(self, rested: float) -> float:
+                asked.append(rested)
+                return max(5 - rested, 0)
+
+            def on_loop_closed(self) -> None: ...
+
+        monkeypatch.setattr(_idle_selector, "monotonic", lambda: now)
+        loop, selector, patient = asyncio.new_event_loop(), Selector(), Patient()
+        try:
+            _idle_selector.SelectorHook(loop, selector).add(patient)
+            assert selector.select(3) == []
+        finally:
+            loop.close()
+
+        assert asked == [0]
+
 
 class UnknownLoop(asyncio.BaseEventLoop):
     """Somebody's loop, of which nobody can tell when it is idle."""

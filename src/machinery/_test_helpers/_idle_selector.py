@@ -153,7 +153,7 @@ class SelectorHook(IdleHook):
         last = monotonic()
         began, self._idle_before = last - self._idle_before, 0.0
         timer_due_at = inf if timeout is None else last + timeout
-        while last < timer_due_at:
+        while True:
             limit = min(wait, timer_due_at - last, inf if wait == inf else COUNTED_AT_ONCE)
             events = self._real_select(None if limit == inf else limit)
             now = monotonic()
@@ -161,6 +161,9 @@ class SelectorHook(IdleHook):
             last = now
             if events:
                 return events
+            if now >= timer_due_at:
+                # After a pause of the machine listeners may have to act as well, but a watchdog that is due goes first.
+                break
             wait = self._ask(now - began)
             if wait == 0:
                 self._begin_iteration()
