@@ -40,7 +40,7 @@ def run_suite(session: nox.Session, *options: str, runners: bool = False, **env:
     install(session, "test", *map(str, DIST.glob("*.whl")))
     paths = ["tests", "examples", "README.md", "docs", "--ignore=tests/services"]
     paths += [] if runners else ["--ignore=tests/runners"]
-    session.run("pytest", *paths, *options, *session.posargs, env=env)
+    session.run("pytest", *paths, "--numprocesses=2", *options, *session.posargs, env=env)
 
 
 @nox.session
@@ -76,7 +76,7 @@ def tests_uvloop(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1], requires=["package"])
 def tests_debug(session: nox.Session) -> None:
     """Run the suite in asyncio's debug mode."""
-    run_suite(session, "--numprocesses=2", PYTHONASYNCIODEBUG="1")
+    run_suite(session, PYTHONASYNCIODEBUG="1")
 
 
 @nox.session(python=PYTHONS[-1], requires=["package"])
