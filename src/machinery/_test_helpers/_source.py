@@ -259,11 +259,8 @@ def _library_folders() -> tuple[str, ...]:
     # Imported only here: nobody needs it before something has failed.
     from sysconfig import get_paths
 
-    paths = get_paths()
-    # Of the longest first, since site-packages is mostly inside the standard library.
-    folders = {
-        abspath(paths[name]) + _SEPARATOR for name in ("purelib", "platlib", "stdlib", "platstdlib") if name in paths
-    }
+    folders = {abspath(path) + _SEPARATOR for name, path in get_paths().items() if name.endswith("lib")}
+    # The longest first, since site-packages is mostly inside the standard library.
     return tuple(sorted({*folders, _STANDARD_LIBRARY}, key=len, reverse=True))
 
 
