@@ -45,9 +45,14 @@ def version_of(subject: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def work(subject: str, *arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Run the worker for a subject in its environment, under another program if one is given."""
-    env = os.environ | {"PYTHONHASHSEED": "0"}
+def work(
+    subject: str, *arguments: str, under: Sequence[str] = (), padding: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run the worker for a subject in its environment, under another program if one is given.
+
+    :param padding: by how many bytes the variables of the environment are made longer.
+    """
+    env = os.environ | {"PYTHONHASHSEED": "0", "PADDING": padding * " "}
     if subject not in (OURS, FLOOR):
         env.pop("PYTHONPATH", None)
     elif find_spec("machinery") is None:
