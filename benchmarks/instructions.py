@@ -67,7 +67,7 @@ def check() -> list[str]:
         after = factors(slower, padding)
         for name, factor in after.items():
             print(f"{name:15} {before.get(name, 0):8.3f} {factor:8.3f}")
-        # What could not be counted is not faster.
+        # A row that could not be counted is treated as slower.
         slower = [name for name in slower if after.get(name, inf) > before.get(name, inf) * TOLERANCE]
     return slower
 
